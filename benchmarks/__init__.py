@@ -1,0 +1,1 @@
+"""Benchmarks: each measures the gateway and its peers interleaved, over HTTP only."""

@@ -1,0 +1,26 @@
+"""The benchmarks' command line: `python -m benchmarks NAME`."""
+
+import argparse
+
+from benchmarks.commands import Command
+from benchmarks.streaming import STREAMING
+from benchmarks.tools_live import TOOLS_LIVE
+from benchmarks.tools_sim import TOOLS_SIM
+
+COMMANDS: tuple[Command, ...] = (STREAMING, TOOLS_SIM, TOOLS_LIVE)
+
+
+def main() -> None:
+    """Run the benchmark that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    chosen = parser.add_subparsers(required=True, metavar="NAME")
+    for command in COMMANDS:
+        options = chosen.add_parser(command.name, help=command.summary)
+        command.configure(options)
+        options.set_defaults(run=command.run)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

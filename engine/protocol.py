@@ -1,0 +1,41 @@
+"""What every engine can do."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from prometheus_client.registry import Collector
+
+from engine.types import Call, EngineLoad, Event
+
+
+class Engine(Protocol):
+    """One engine that generates, wherever it runs."""
+
+    name: str
+    model: str
+    """What clients call the model."""
+    max_model_len: int
+    """Tokens of context, prompt and answer together."""
+    died: asyncio.Event
+    """Set at once when the engine is gone for good."""
+    collector: Collector
+    """The engine's own metrics, labelled with its name."""
+
+    async def start(self) -> None:
+        """Load the model and answer a first token. Raises StartFailed."""
+
+    def generate(self, call: Call) -> AsyncGenerator[Event, None]:
+        """Generate; closing the generator aborts in the engine. Raises EngineError."""
+
+    def load(self) -> EngineLoad:
+        """What the engine does now; costs nothing, asks nobody."""
+
+    async def check_health(self, timeout_s: float) -> None:
+        """Return when the engine answers. Raises EngineDead, or TimeoutError when it hangs."""
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until nothing runs or waits; false when `timeout_s` ran out first."""
+
+    async def close(self) -> None:
+        """Stop, within the configured bound; what still runs ends with an error."""

@@ -1,0 +1,137 @@
+"""The in-process vLLM engine: its life, and the way of a call into it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from prometheus_client.registry import Collector
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from engine.config import EngineConfig
+from engine.errors import EngineDead, EngineError, StartFailed
+from engine.types import Call, EngineLoad, Event
+from engine.vllm.chat import ChatBackend
+from engine.vllm.completion import CompletionBackend
+from engine.vllm.launch import launch
+from engine.vllm.metrics import EngineCollector, LoadRecorder
+from engine.vllm.serving import Serving, refusals, serve
+from engine.vllm.translate import dead
+
+logger = logging.getLogger(__name__)
+
+DRAIN_STEP_S = 0.05
+WATCH_STEP_S = 0.05
+
+
+class VllmEngine:
+    """One AsyncLLM in this process."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._recorder = LoadRecorder()
+        self._llm: AsyncLLM | None = None
+        self._chat: ChatBackend | None = None
+        self._completion: CompletionBackend | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._closing = False
+        self.name = config.name
+        self.model = config.model_name
+        self.max_model_len = 0
+        self.died = asyncio.Event()
+        self._vllm_metrics = EngineCollector(config.name)
+        self.collector: Collector = self._vllm_metrics
+
+    async def start(self) -> None:
+        """Load the model and answer a first token. Raises StartFailed."""
+        self._llm = await asyncio.to_thread(
+            launch, self._config, self._recorder, self._vllm_metrics
+        )
+        try:
+            serving = await serve(self._llm, self._config)
+            self._wire(serving, refusals(self._llm, self._config))
+            await self._first_token()
+        except Exception as error:  # whatever it is, the engine's process must not stay behind
+            await self.close()
+            if isinstance(error, StartFailed):
+                raise
+            raise StartFailed(f"engine '{self.name}' could not start: {error}") from error
+        self._watch = asyncio.create_task(self._watch_over(self._llm), name=f"watch {self.name}")
+
+    def _wire(self, serving: Serving, refused: Mapping[str, str]) -> None:
+        self._chat = ChatBackend(self.name, serving.chat, refused)
+        self._completion = CompletionBackend(self.name, serving.completion, refused)
+        self.max_model_len = serving.chat.model_config.max_model_len
+
+    async def _first_token(self) -> None:
+        body = {"prompt": [0], "max_tokens": 1}
+        probe = Call(id=f"probe-{self.name}", endpoint="completion", body=body, stream=False)
+        try:
+            async with aclosing(self.generate(probe)) as events:
+                async for _ in events:
+                    pass
+        except EngineError as error:
+            raise StartFailed(f"engine '{self.name}' loads but can't answer: {error}") from error
+
+    async def _watch_over(self, llm: AsyncLLM) -> None:
+        # vLLM notices a death at once but tells only those who ask or wait for tokens.
+        while not llm.errored:  # noqa: ASYNC110
+            await asyncio.sleep(WATCH_STEP_S)
+        logger.error("engine '%s' has died", self.name)
+        self.died.set()
+
+    def generate(self, call: Call) -> AsyncGenerator[Event, None]:
+        """Generate; closing the generator aborts in the engine. Raises EngineError."""
+        if self._llm is None or self._closing or self._chat is None or self._completion is None:
+            raise EngineDead(f"engine '{self.name}' is not running")
+        if self._llm.errored:
+            self.died.set()
+            raise dead(self.name)
+        backend = self._chat if call.endpoint == "chat" else self._completion
+        return backend.generate(call)
+
+    def load(self) -> EngineLoad:
+        """What the engine does now; costs nothing, asks nobody."""
+        return self._recorder.load()
+
+    async def check_health(self, timeout_s: float) -> None:
+        """Return when the engine answers. Raises EngineDead, or TimeoutError when it hangs."""
+        if self._llm is None or self._llm.errored:
+            raise dead(self.name)
+        # check_health() passes while the core hangs; a question to the core itself does not.
+        async with asyncio.timeout(timeout_s):
+            await self._llm.is_paused()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until nothing runs or waits; false when `timeout_s` ran out first."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._llm is not None and self._llm.get_num_unfinished_requests():  # noqa: ASYNC110  # vLLM has no event for it
+                    await asyncio.sleep(DRAIN_STEP_S)
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Stop, within the configured bound; what still runs ends with an error."""
+        self._closing = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
+        vllm_logger = logging.getLogger("vllm.v1.engine.async_llm")
+        vllm_logger.addFilter(_nothing)  # vLLM logs its own orderly end as a death, with traceback
+        try:
+            # On the event loop shutdown() would leave every running generate() hanging for ever.
+            await asyncio.to_thread(llm.shutdown, self._config.shutdown_s)
+        finally:
+            vllm_logger.removeFilter(_nothing)
+            # Held until the interpreter ends, AsyncLLM stumbles over its own __del__.
+            self._chat = self._completion = None
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    """A log filter that lets nothing through."""
+    return False

@@ -1,0 +1,1 @@
+"""The front door: OpenAI's API, sessions, routing, admission, server-side tools."""

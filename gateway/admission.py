@@ -1,0 +1,145 @@
+"""The bounded queue before the engines."""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.config import QueueConfig
+from gateway.errors import Overloaded, Stopping
+
+RETRY_MIN_S, RETRY_MAX_S = 1, 59  # AI SDK ignores a Retry-After of 60 s and more
+RATE_WEIGHT = 0.1
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    arrived_s: float
+    admitted: asyncio.Future[None]
+
+
+class Queue:
+    """First come, first served; bounded in what runs, in what waits and in how long it waits."""
+
+    def __init__(self, config: QueueConfig, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._clock = clock
+        self._waiting: deque[_Waiting] = deque()
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+        self._gap_s: float | None = None
+        self._ended_s: float | None = None
+
+    @property
+    def running(self) -> int:
+        """Requests that are admitted and have not ended."""
+        return self._running
+
+    @property
+    def depth(self) -> int:
+        """Requests that wait."""
+        return len(self._waiting)
+
+    @property
+    def oldest_s(self) -> float:
+        """How long the first of them has waited."""
+        return self._clock() - self._waiting[0].arrived_s if self._waiting else 0.0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncGenerator[float]:
+        """Hold a place among the running; gives the seconds waited.
+
+        Raises:
+            Overloaded: too many wait already, or this request has waited too long.
+            Stopping: the gateway is shutting down.
+        """
+        arrived_s = self._clock()
+        await self._enter(arrived_s)
+        try:
+            yield self._clock() - arrived_s
+        finally:
+            self._leave()
+
+    async def _enter(self, arrived_s: float) -> None:
+        if self._closed:
+            raise Stopping("the gateway is shutting down; try another one", headers=_RETRY_SOON)
+        if self._running < self._config.running and not self._waiting:
+            self._start()
+            return
+        if len(self._waiting) >= self._config.waiting:
+            raise self._refusal(f"{len(self._waiting)} requests wait already", "queue_full")
+        waiting = _Waiting(arrived_s, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        try:
+            async with asyncio.timeout(self._config.wait_s):
+                await waiting.admitted
+        except BaseException as error:
+            self._give_up(waiting)
+            if isinstance(error, TimeoutError):
+                said = f"the request has waited {self._config.wait_s:g} s"
+                raise self._refusal(said, "queue_timeout") from None
+            raise
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        # Admitted and cancelled in the same turn of the loop: the place must not be lost.
+        if waiting.admitted.done() and not waiting.admitted.cancelled():
+            if waiting.admitted.exception() is None:
+                self._leave()
+        elif waiting in self._waiting:
+            self._waiting.remove(waiting)
+
+    def _start(self) -> None:
+        self._running += 1
+        self._idle.clear()
+
+    def _leave(self) -> None:
+        self._running -= 1
+        self._measure()
+        while self._waiting and self._running < self._config.running:
+            waiting = self._waiting.popleft()
+            if not waiting.admitted.done():
+                waiting.admitted.set_result(None)
+                self._start()
+        if not self._running:
+            self._idle.set()
+
+    def _measure(self) -> None:
+        now = self._clock()
+        if self._ended_s is not None:
+            gap = now - self._ended_s
+            before = gap if self._gap_s is None else self._gap_s
+            self._gap_s = before + RATE_WEIGHT * (gap - before)
+        self._ended_s = now
+
+    def _refusal(self, said: str, code: str) -> Overloaded:
+        """429 with the time after which, at the measured rate, the queue has room again."""
+        wait_s = (len(self._waiting) + 1) * (self._gap_s or 1.0)
+        retry_after_s = min(RETRY_MAX_S, max(RETRY_MIN_S, math.ceil(wait_s)))
+        return Overloaded(
+            f"the gateway is busy: {said}; try again in {retry_after_s} s",
+            retry_after_s=retry_after_s,
+            code=code,
+        )
+
+    async def close(self, timeout_s: float) -> bool:
+        """Refuse newcomers and all that wait; true when the running ended within `timeout_s`."""
+        self._closed = True
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.admitted.done():
+                waiting.admitted.set_exception(
+                    Stopping("the gateway is shutting down", headers=_RETRY_SOON)
+                )
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+_RETRY_SOON = {"retry-after": "1"}

@@ -1,0 +1,224 @@
+"""POST /v1/chat/completions and /v1/completions: the hot path, as raw ASGI endpoints."""
+
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.errors import EngineError
+from engine.types import Delta, Endpoint, Finished, Started
+from gateway.access import Access
+from gateway.api.exchange import (
+    Disconnected,
+    Exchange,
+    Receive,
+    Scope,
+    Send,
+    while_connected,
+)
+from gateway.collecting import ChatBody, CompletionBody
+from gateway.config import GatewayConfig
+from gateway.desk import Desk, Served
+from gateway.errors import (
+    BadRequest,
+    EngineGone,
+    GatewayError,
+    GenerationFailed,
+    Internal,
+    Overloaded,
+    Stopping,
+    ToolsDown,
+    from_engine,
+)
+from gateway.events import TurnEvent
+from gateway.identity import BODY_NAMES, Identity, identify
+from gateway.metrics import Metrics
+from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
+from gateway.wire import ApiRequest, parse
+
+logger = logging.getLogger(__name__)
+
+SESSION_HEADER = "x-roundhouse-session"
+ENGINE_HEADER = "x-roundhouse-engine"
+REQUEST_HEADER = "x-request-id"
+ID_PREFIX = {"chat": "chatcmpl", "completion": "cmpl"}
+CLIENT_ERRORS = 500
+
+
+class Chunks(Protocol):
+    """Events as bytes of a stream."""
+
+    def chunk(self, event: TurnEvent) -> bytes:
+        """The bytes of one event, empty where it has none."""
+
+
+class Body(Protocol):
+    """Events as one object."""
+
+    def add(self, event: TurnEvent) -> None:
+        """Take the next event."""
+
+    def body(self) -> dict[str, object]:
+        """The answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with what is known of it before it is served."""
+
+    request: ApiRequest
+    model: str
+    identity: Identity
+    answer_id: str
+    arrived_s: float
+
+
+class Generation:
+    """An endpoint that generates."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        config: GatewayConfig,
+        access: Access,
+        desk: Desk,
+        metrics: Metrics,
+    ) -> None:
+        self._endpoint: Endpoint = endpoint
+        self._config = config
+        self._access = access
+        self._desk = desk
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; it ends in exactly one outcome."""
+        arrived_s = time.perf_counter()
+        exchange = Exchange(scope, receive, send)
+        answer_id = f"{ID_PREFIX[self._endpoint]}-{secrets.token_hex(16)}"
+        outcome = "stopped"  # what the server cancels ends in none of the ways below
+        try:
+            await self._serve(exchange, answer_id, arrived_s)
+            outcome = "ok"
+        except Disconnected:
+            outcome = "disconnected"
+        except GatewayError as error:
+            outcome = _outcome(error)
+            await _tell(exchange, error, answer_id)
+        except Exception:  # whatever it is, this client gets an answer and the next one is served
+            logger.exception("request %s failed", answer_id)
+            outcome = "internal_error"
+            await _tell(exchange, Internal("an internal error; the log has more"), answer_id)
+        finally:
+            self._metrics.requests.labels(self._endpoint, outcome).inc()
+            took_s = time.perf_counter() - arrived_s
+            self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
+
+    async def _serve(self, exchange: Exchange, answer_id: str, arrived_s: float) -> None:
+        tenant = self._access.tenant(exchange.headers.get("authorization"))
+        raw = await exchange.body(int(self._config.body_mib * 2**20))
+        request = parse(raw, self._endpoint, self._config.tools.server_label)
+        sessions = self._config.sessions
+        identity = identify(
+            tenant, exchange.headers, request.body, sessions.headers, sessions.group_headers
+        )
+        for name in BODY_NAMES:
+            request.body.pop(name, None)
+        model = self._desk.resolve(request.model)
+        asked = Asked(request, model, identity, answer_id, arrived_s)
+        await while_connected(exchange, self._answer(exchange, asked))
+
+    async def _answer(self, exchange: Exchange, asked: Asked) -> None:
+        serving = self._desk.serve(asked.request, asked.model, asked.identity, asked.answer_id)
+        try:
+            async with serving as served:
+                headers = {
+                    REQUEST_HEADER: asked.answer_id,
+                    SESSION_HEADER: served.session,
+                    ENGINE_HEADER: served.engine,
+                }
+                answer = self._stream if asked.request.stream else self._whole
+                await answer(exchange, asked, served, headers)
+        except EngineError as error:
+            raise from_engine(error) from error
+
+    async def _stream(
+        self,
+        exchange: Exchange,
+        asked: Asked,
+        served: Served,
+        headers: Mapping[str, str],
+    ) -> None:
+        kind = ChatChunks if self._endpoint == "chat" else CompletionChunks
+        chunks: Chunks = kind(asked.request, asked.answer_id, asked.model, int(time.time()))
+        events, engine = served.events, served.engine
+        first = await anext(events)  # an error before the first event still has its own status
+        await exchange.stream(headers)
+        if data := chunks.chunk(first):
+            await exchange.write(data)
+        between = self._metrics.inter_token.labels(engine)
+        last_s = 0.0
+        async for event in events:
+            data = chunks.chunk(event)
+            if data:
+                await exchange.write(data)
+            if type(event) is Delta:
+                now_s = time.perf_counter()
+                if last_s:
+                    between.observe(now_s - last_s)
+                else:
+                    self._metrics.first_token.labels(engine).observe(now_s - asked.arrived_s)
+                last_s = now_s
+            elif type(event) is Finished:
+                self._count(engine, event)
+        await exchange.end()
+
+    async def _whole(
+        self,
+        exchange: Exchange,
+        asked: Asked,
+        served: Served,
+        headers: Mapping[str, str],
+    ) -> None:
+        kind = ChatBody if self._endpoint == "chat" else CompletionBody
+        body: Body = kind(asked.request, asked.answer_id, asked.model, int(time.time()))
+        engine = served.engine
+        async for event in served.events:
+            body.add(event)
+            if type(event) is Started:
+                took_s = time.perf_counter() - asked.arrived_s
+                self._metrics.first_token.labels(engine).observe(took_s)
+            elif type(event) is Finished:
+                self._count(engine, event)
+        await exchange.json(200, body.body(), headers)
+
+    def _count(self, engine: str, event: Finished) -> None:
+        tokens, usage = self._metrics.tokens, event.usage
+        tokens.labels(engine, "prompt").inc(usage.prompt_tokens)
+        tokens.labels(engine, "cached").inc(usage.cached_tokens)
+        tokens.labels(engine, "completion").inc(usage.completion_tokens)
+
+
+async def _tell(exchange: Exchange, error: GatewayError, answer_id: str) -> None:
+    """The one last thing the client hears: a status, or the last event of a stream."""
+    if exchange.begun:
+        await exchange.write(error_chunk(error))
+        await exchange.end()
+    else:
+        await exchange.error(error, {REQUEST_HEADER: answer_id})
+
+
+def _outcome(error: GatewayError) -> str:
+    kinds: tuple[tuple[type[GatewayError], str], ...] = (
+        (Overloaded, "refused"),
+        (Stopping, "stopped"),
+        (ToolsDown, "tools_error"),
+        (EngineGone, "engine_error"),
+        (GenerationFailed, "engine_error"),
+        (BadRequest, "client_error"),
+    )
+    for kind, outcome in kinds:
+        if isinstance(error, kind):
+            return outcome
+    return "client_error" if error.status < CLIENT_ERRORS else "internal_error"

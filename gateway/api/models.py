@@ -1,0 +1,41 @@
+"""GET /v1/models and /v1/models/{id}."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from gateway.access import Access
+from gateway.desk import Desk
+from gateway.errors import NotFound
+
+
+def routes(access: Access, desk: Desk, started: int) -> APIRouter:
+    """The models API; `started` is the Unix time every model is said to be created at."""
+    router = APIRouter()
+
+    def card(name: str) -> dict[str, Any]:
+        return {
+            "id": name,
+            "object": "model",
+            "created": started,
+            "owned_by": "roundhouse",
+            "max_model_len": desk.models[name].max_model_len,
+        }
+
+    @router.get("/v1/models")
+    async def models(request: Request) -> dict[str, Any]:
+        """Every model that is served."""
+        access.tenant(request.headers.get("authorization"))
+        return {"object": "list", "data": [card(name) for name in sorted(desk.models)]}
+
+    @router.get("/v1/models/{name:path}")
+    async def model(name: str, request: Request) -> dict[str, Any]:
+        """One model."""
+        access.tenant(request.headers.get("authorization"))
+        if name not in desk.models:
+            raise NotFound(
+                f"the model '{name}' does not exist", param="model", code="model_not_found"
+            )
+        return card(name)
+
+    return router

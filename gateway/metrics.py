@@ -1,0 +1,149 @@
+"""All instruments of the gateway, on one injected registry; scraped, never polled."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from engine.histogram import Histogram
+
+TOKEN_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5)
+FIRST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
+TOTAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+RATIO_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 10, 100)
+
+
+class Metrics:
+    """The gateway's instruments."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.requests = Counter(
+            "roundhouse_requests",
+            "Requests that ended, by how: ok, client_error, refused, engine_error, tools_error, "
+            "disconnected, stopped, internal_error.",
+            ["endpoint", "outcome"],
+            registry=registry,
+        )
+        self.queue_wait = Histogram(
+            "roundhouse_queue_wait_seconds",
+            "Time from arrival to admission.",
+            buckets=FIRST_BUCKETS,
+            registry=registry,
+        )
+        self.first_token = Histogram(
+            "roundhouse_time_to_first_token_seconds",
+            "Time from arrival to the first piece of the answer.",
+            ["engine"],
+            buckets=FIRST_BUCKETS,
+            registry=registry,
+        )
+        self.inter_token = Histogram(
+            "roundhouse_inter_token_seconds",
+            "Time between two pieces of a streamed answer.",
+            ["engine"],
+            buckets=TOKEN_BUCKETS,
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "roundhouse_request_seconds",
+            "Time from arrival to the end, tools included.",
+            ["endpoint"],
+            buckets=TOTAL_BUCKETS,
+            registry=registry,
+        )
+        self.turns = Counter(
+            "roundhouse_turns",
+            "Generations, several for a request that uses tools.",
+            ["engine"],
+            registry=registry,
+        )
+        self.tool_calls = Counter(
+            "roundhouse_tool_calls",
+            "Server-side tool calls, by how they ended.",
+            ["tool", "outcome"],
+            registry=registry,
+        )
+        self.tool_seconds = Histogram(
+            "roundhouse_tool_call_seconds",
+            "Time of a server-side tool call as the waiting agent sees it.",
+            ["tool"],
+            buckets=TOTAL_BUCKETS,
+            registry=registry,
+        )
+        self.tool_expected_seconds = Histogram(
+            "roundhouse_tool_call_expected_seconds",
+            "Upper end of the expected range of a call, as told when it started.",
+            ["tool"],
+            buckets=TOTAL_BUCKETS,
+            registry=registry,
+        )
+        self.tool_ratio = Histogram(
+            "roundhouse_tool_call_actual_to_expected_ratio",
+            "Run time of a call over the middle of its expected range.",
+            ["tool"],
+            buckets=RATIO_BUCKETS,
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "roundhouse_tokens",
+            "Tokens of finished requests: prompt, cached (of the prompt), completion.",
+            ["engine", "kind"],
+            registry=registry,
+        )
+        self.restored = Counter(
+            "roundhouse_tool_results_restored",
+            "Server-side tool results put back into a conversation the client returned.",
+            registry=registry,
+        )
+        self.engine_up = Gauge(
+            "roundhouse_engine_up", "1 while the engine lives.", ["engine"], registry=registry
+        )
+
+
+class Readings(Collector):
+    """Gauges that are read when scraped: {name: (documentation, label, read)}.
+
+    `read` gives {label value: number}; with an empty label name, one number under "".
+    """
+
+    def __init__(
+        self, gauges: Mapping[str, tuple[str, str, Callable[[], Mapping[str, float]]]]
+    ) -> None:
+        self._gauges = gauges
+
+    def describe(self) -> Iterable[Metric]:
+        """The families without samples."""
+        return [GaugeMetricFamily(name, text) for name, (text, _, _) in self._gauges.items()]
+
+    def collect(self) -> Iterable[Metric]:
+        """Read them all now."""
+        for name, (text, label, read) in self._gauges.items():
+            family = GaugeMetricFamily(name, text, labels=[label] if label else [])
+            for value, number in read().items():
+                family.add_metric([value] if label else [], number)
+            yield family
+
+
+class MergedCollector(Collector):
+    """Families of several engines under one name: a page may not say a family twice."""
+
+    def __init__(self, collectors: Iterable[Collector]) -> None:
+        self._collectors = tuple(collectors)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the families are the engines' own."""
+        return []
+
+    def collect(self) -> Iterable[Metric]:
+        """Every family once, with the samples of all."""
+        merged: dict[str, Metric] = {}
+        for collector in self._collectors:
+            for family in collector.collect():
+                known = merged.get(family.name)
+                if known is None:
+                    merged[family.name] = family
+                else:
+                    known.samples.extend(family.samples)
+        return list(merged.values())

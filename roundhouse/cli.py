@@ -1,0 +1,135 @@
+"""The three commands and their options.
+
+What a command needs is imported when it runs: `--help` and a mistyped option answer at once.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roundhouse.errors import RoundhouseError
+
+app = typer.Typer(
+    name="roundhouse",
+    help="An agent-aware serving gateway: your models, their tools, one OpenAI-compatible door.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="Settings in YAML.")
+]
+ProfileName = Annotated[
+    str | None, typer.Option("--profile", "-p", help="A profile of that file, or a shipped one.")
+]
+Port = Annotated[
+    int | None, typer.Option(min=1, envvar="ROUNDHOUSE_PORT", help="The gateway's port.")
+]
+ToolsPort = Annotated[
+    int | None,
+    typer.Option(min=1, envvar="ROUNDHOUSE_TOOLS_PORT", help="The tools service's port."),
+]
+Model = Annotated[
+    str | None, typer.Option(help="Serve this model, a folder or a hub id, and no other.")
+]
+ToolParser = Annotated[
+    str | None, typer.Option(help="With --model: how it calls tools, e.g. hermes.")
+]
+ReasoningParser = Annotated[
+    str | None, typer.Option(help="With --model: how it thinks, e.g. qwen3.")
+]
+MaxModelLen = Annotated[
+    int | None, typer.Option(min=1, help="With --model: longest context, in tokens.")
+]
+
+
+@app.command()
+def up(
+    config: ConfigFile = None,
+    profile: ProfileName = None,
+    port: Port = None,
+    tools_port: ToolsPort = None,
+    model: Model = None,
+    tool_parser: ToolParser = None,
+    reasoning_parser: ReasoningParser = None,
+    max_model_len: MaxModelLen = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Stop after the self-test; exit code 0 if it passed.")
+    ] = False,
+    ready_timeout: Annotated[
+        float, typer.Option(min=1, help="Longest wait for the model to load, in seconds.")
+    ] = 1800.0,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every log line of the start.")
+    ] = False,
+) -> None:
+    """Start the gateway, with the model in it, and the tools service; Ctrl-C stops both."""
+    from roundhouse.config import Flags, load
+    from roundhouse.up import Order, run
+
+    flags = Flags(port, tools_port, model, tool_parser, reasoning_parser, max_model_len)
+    with explained():
+        order = Order(load(config, profile, flags), check, ready_timeout)
+        raise typer.Exit(run(order, verbose))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    url: Annotated[
+        str, typer.Option(envvar="ROUNDHOUSE_URL", help="Where the gateway answers.")
+    ] = "http://127.0.0.1:8000",
+    api_key: Annotated[
+        str | None, typer.Option(envvar="ROUNDHOUSE_API_KEYS", help="The key, if it wants one.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="By default the first one served.")] = "",
+    tool: Annotated[
+        list[str] | None, typer.Option(help="Allow this tool only; may be repeated.")
+    ] = None,
+    no_tools: Annotated[bool, typer.Option("--no-tools", help="Answer without tools.")] = False,
+) -> None:
+    """Ask the running gateway; shows the tool calls as they happen."""
+    from rich.console import Console
+
+    from roundhouse.ask import answer
+    from roundhouse.chat import Address, Question
+
+    key = api_key.partition(",")[0] if api_key else None
+    address = Address(url.rstrip("/").removesuffix("/v1"), key)
+    asked = Question(question, model, not no_tools, tuple(tool) if tool else None)
+    with explained():
+        asyncio.run(answer(address, asked, Console(highlight=False)))
+
+
+@app.command()
+def doctor(
+    config: ConfigFile = None,
+    profile: ProfileName = None,
+    port: Port = None,
+    tools_port: ToolsPort = None,
+) -> None:
+    """Look for what would keep `roundhouse up` from working, and say what to do about it."""
+    from roundhouse.config import Flags
+    from roundhouse.doctor import examine
+
+    raise typer.Exit(examine(config, profile, Flags(port, tools_port), os.environ))
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """An error of ours ends the command with its message, its remedy and its exit code."""
+    try:
+        yield
+    except RoundhouseError as error:
+        typer.secho(f"roundhouse: {error}", fg="red", err=True)
+        if error.remedy:
+            typer.echo(f"  To do: {error.remedy}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

@@ -1,0 +1,77 @@
+"""What we rely on in vLLM beyond its documented face: fails loudly when that seam moves."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import vllm
+from vllm import envs
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.entrypoints.openai.completion.serving import OpenAIServingCompletion
+from vllm.parser.abstract_parser import DelegatingParser, Parser
+from vllm.renderers.online_renderer import OnlineRenderer
+from vllm.v1.core.sched.scheduler import Scheduler
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.metrics.loggers import PrometheusStatLogger, StatLoggerBase
+from vllm.v1.metrics.stats import IterationStats, SchedulerStats
+
+from engine.vllm.serving import UNSERVED
+
+
+def test_the_minor_version_is_the_one_this_was_written_for() -> None:
+    assert vllm.__version__.startswith("0.32.")
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (AsyncLLM.generate, {"prompt", "sampling_params", "request_id", "priority", "session_id"}),
+        (AsyncLLM.generate, {"reasoning_ended", "reasoning_parser_kwargs"}),
+        (AsyncLLM.from_vllm_config, {"vllm_config", "stat_loggers"}),
+        (AsyncLLM.shutdown, {"timeout"}),
+        (AsyncLLM.is_paused, set()),
+        (AsyncLLM.get_num_unfinished_requests, set()),
+        (AsyncEngineArgs.create_engine_config, {"usage_context"}),
+        (OpenAIServingChat.__init__, {"online_renderer", "tool_strict_level", "tool_parser"}),
+        (OpenAIServingChat.render_chat_request, {"request"}),
+        (OpenAIServingChat._make_parser, {"request", "tokenizer", "chat_template_kwargs"}),
+        (OpenAIServingChat._effective_chat_template_kwargs, {"request"}),
+        (OpenAIServingChat._engine_reasoning_kwargs, {"request", "parser", "prompt_token_ids"}),
+        (OpenAIServingChat._create_chat_logprobs, {"token_ids", "top_logprobs", "tokenizer"}),
+        (OpenAIServingChat.beam_search, {"prompt", "request_id", "params"}),
+        (OpenAIServingCompletion.create_completion, {"request"}),
+        (OnlineRenderer.__init__, {"model_config", "renderer", "tool_strict_level"}),
+        (Parser.parse, {"model_output", "request", "enable_auto_tools"}),
+        (Parser.parse_delta, {"delta_text", "delta_token_ids", "request", "finished"}),
+        (Parser.count_reasoning_tokens, {"token_ids"}),
+        (StatLoggerBase.record, {"scheduler_stats", "iteration_stats", "engine_idx"}),
+        (Scheduler.__init__, {"vllm_config"}),
+        (envs.enable_envs_cache, set()),
+        (envs.disable_envs_cache, set()),
+    ],
+)
+def test_what_we_call_takes_what_we_give(function: Callable[..., Any], names: set[str]) -> None:
+    assert names <= inspect.signature(function).parameters.keys()
+
+
+def test_the_statistics_we_read_are_there() -> None:
+    assert {"num_preempted_reqs", "num_prompt_tokens", "num_generation_tokens"} <= set(
+        dir(IterationStats())
+    )
+    stats = SchedulerStats()
+    assert {"num_running_reqs", "num_waiting_reqs", "num_skipped_waiting_reqs"} <= set(dir(stats))
+    assert {"queries", "hits"} <= set(dir(stats.prefix_cache_stats))
+    assert {"_gauge_cls", "_counter_cls", "_histogram_cls"} <= set(vars(PrometheusStatLogger))
+
+
+def test_a_parser_that_only_passes_text_on_can_be_told() -> None:
+    assert "_engine_based" in inspect.getsource(DelegatingParser)
+
+
+def test_the_fields_we_refuse_are_still_the_ones_vllm_ignores() -> None:
+    assert ChatCompletionRequest.model_fields.keys() >= UNSERVED
+    assert "return_token_offsets" in CompletionRequest.model_fields

@@ -1,0 +1,16 @@
+"""Every test of the gateway fails when its code blocks the event loop."""
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+
+@pytest.fixture(autouse=True)
+def no_blocking() -> Iterator[None]:
+    """A blocking call below the gateway's code raises BlockingError."""
+    with blockbuster_ctx("gateway") as blockbuster:
+        for function in blockbuster.functions.values():
+            # Prometheus' own collector reads /proc, which answers from memory.
+            function.can_block_in("process_collector.py", "collect")
+        yield

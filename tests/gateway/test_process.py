@@ -1,0 +1,57 @@
+"""What the gateway's process reads before it starts."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gateway.process import read
+
+ENGINE = {"name": "zero", "model": "m"}
+
+
+@pytest.fixture(autouse=True)
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROUNDHOUSE_API_KEYS", raising=False)
+
+
+def written(folder: Path, **parts: object) -> Path:
+    path = folder / "gateway.yaml"
+    path.write_text(yaml.safe_dump(parts))
+    return path
+
+
+def test_parts_of_other_processes_are_passed_over(tmp_path: Path) -> None:
+    config = read(written(tmp_path, engines=[ENGINE], tools={"port": 1}))
+    assert [engine.name for engine in config.engines] == ["zero"]
+    assert config.gateway.api_keys == ()
+
+
+def test_a_typo_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="prot"):
+        read(written(tmp_path, engines=[ENGINE], gateway={"prot": 1}))
+
+
+@pytest.mark.parametrize("engines", [[], [ENGINE, ENGINE]])
+def test_engines_must_be_there_and_have_names_of_their_own(
+    tmp_path: Path, engines: list[object]
+) -> None:
+    with pytest.raises(ValueError, match="names of their own"):
+        read(written(tmp_path, engines=engines))
+
+
+@pytest.mark.parametrize("text", ["", "- a", "engines: [", "engines: 7"])
+def test_a_file_of_another_shape_is_told_with_its_path(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"gateway\.yaml"):
+        read(path)
+
+
+def test_keys_of_the_environment_join_those_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROUNDHOUSE_API_KEYS", "b, c,,")
+    config = read(written(tmp_path, engines=[ENGINE], gateway={"api_keys": ["a"]}))
+    assert [key.get_secret_value() for key in config.gateway.api_keys] == ["a", "b", "c"]
+    assert "a" not in repr(config.gateway.api_keys)

@@ -1,0 +1,103 @@
+"""An engine that does what its script says."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import TypeAlias
+
+from prometheus_client import Gauge
+from prometheus_client.registry import Collector
+
+from engine.errors import EngineDead, EngineError, StartFailed
+from engine.types import Call, EngineLoad, Event
+
+Step: TypeAlias = Event | asyncio.Event | Exception
+"""What a turn does next: give an event, wait until something has happened, or fail."""
+
+
+class ScriptedEngine:
+    """Plays its turns one after the other, the last again and again.
+
+    `calls` are those it was asked; `left` is set once a call was closed before its end.
+    """
+
+    def __init__(
+        self,
+        *turns: Sequence[Step],
+        name: str = "zero",
+        model: str = "scripted",
+        check: Callable[[Call], None] = lambda call: None,
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.max_model_len = 4096
+        self.died = asyncio.Event()
+        self.turns = turns
+        self.calls: list[Call] = []
+        self.asked = asyncio.Event()
+        self.left = asyncio.Event()
+        self.running = 0
+        self.kv_used_ratio = 0.0
+        self.ailment: EngineError | TimeoutError | None = None
+        self.start_gate: asyncio.Event | None = None
+        self.start_failure: StartFailed | None = None
+        self._check = check
+        gauge = Gauge("scripted_calls", "Calls so far.", ["engine"], registry=None)
+        gauge.labels(name).set_function(lambda: len(self.calls))
+        self.collector: Collector = gauge
+
+    async def start(self) -> None:
+        """Wait for `start_gate`, fail with `start_failure`."""
+        if self.start_gate is not None:
+            await self.start_gate.wait()
+        if self.start_failure is not None:
+            raise self.start_failure
+
+    async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
+        """Play the next turn."""
+        self._check(call)
+        turn = self.turns[min(len(self.calls), len(self.turns) - 1)]
+        self.calls.append(call)
+        self.asked.set()
+        self.running += 1
+        ended = False
+        try:
+            for step in turn:
+                if isinstance(step, Exception):
+                    ended = True
+                    raise step
+                if isinstance(step, asyncio.Event):
+                    await self._wait(step)
+                else:
+                    yield step
+            ended = True
+        finally:
+            self.running -= 1
+            if not ended:
+                self.left.set()
+
+    async def _wait(self, gate: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (gate, self.died)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if self.died.is_set():
+            raise EngineDead(f"engine '{self.name}' is gone")
+
+    def load(self) -> EngineLoad:
+        """What runs now, and the ratio the test has set."""
+        return EngineLoad(running=self.running, kv_used_ratio=self.kv_used_ratio)
+
+    async def check_health(self, timeout_s: float) -> None:
+        """Raise the `ailment`, if there is one."""
+        if self.ailment is not None:
+            raise self.ailment
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Whether nothing runs now."""
+        return not self.running
+
+    async def close(self) -> None:
+        """Die; whatever waits in its script ends with EngineDead."""
+        self.died.set()

@@ -1,0 +1,1 @@
+"""The tools service: tools over MCP, and what it has learned about how long they take."""

@@ -1,0 +1,125 @@
+"""The settings of the tools service. Light to import: the command line reads it too."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from tools_service.errors import OpenDoor
+
+PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+ToolName = Literal["calculate", "extract", "fetch", "search"]
+ProviderName = Literal["local", "tavily", "searxng", "brave", "duckduckgo"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SearchConfig(_Frozen):
+    """Where `search` and `extract` look. Keys come from the environment only."""
+
+    provider: ProviderName = "local"
+    url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s@]+$",
+        description="address of the SearXNG instance, or of another Tavily or Brave",
+    )
+    key_env: str | None = Field(
+        default=None,
+        min_length=1,
+        description="variable with the key; none: TAVILY_API_KEY or BRAVE_API_KEY",
+    )
+    timeout_s: Annotated[float, Field(gt=0, le=120, allow_inf_nan=False)] = 20.0
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.provider == "searxng" and self.url is None:
+            raise ValueError("provider searxng needs url: the address of your SearXNG")
+        if self.provider in ("local", "duckduckgo") and self.url is not None:
+            raise ValueError(f"provider {self.provider} has no url")
+        return self
+
+
+class FetchConfig(_Frozen):
+    """Bounds of pages read from the web, by `fetch` and `extract` and for raw content."""
+
+    size: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = Field(
+        default=4 * 1024 * 1024, description="bytes of a page, on the wire and unpacked"
+    )
+    text_chars: Annotated[int, Field(ge=1000)] = Field(
+        default=40_000, description="characters of text in one result, shared by its pages"
+    )
+    redirects: Annotated[int, Field(ge=0, le=20)] = 5
+    timeout_s: PositiveSeconds = 20.0
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = (80, 443)
+
+
+class ToolsServiceConfig(_Frozen):
+    """Everything a profile can say under `tools_service`."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8001
+    token: SecretStr | None = Field(
+        default=None, description="shared with the gateway; normally from ROUNDHOUSE_TOOLS_TOKEN"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="Host headers to accept beside loopback, e.g. a compose name"
+    )
+    tools: tuple[ToolName, ...] = Field(
+        default=("search", "calculate"),
+        description="the tools to serve; fetch and extract reach into the public internet",
+    )
+    search: SearchConfig = SearchConfig()
+    fetch: FetchConfig = FetchConfig()
+    corpus: Path | None = Field(default=None, description="folder to search; none: the demo's")
+    slots: Annotated[int, Field(ge=1)] = 16
+    waiting: Annotated[int, Field(ge=0)] = 1024
+    per_tool: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="calls of one tool that may run at once"
+    )
+    policy: Literal["group", "sjf", "fifo"] = Field(
+        default="group", description="which waiting call is next: see policy.py"
+    )
+    reserve: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="slots for the oldest call; none: an eighth; 0: no bound on waits"
+    )
+    timeout_s: PositiveSeconds = Field(default=60.0, description="longest run of one call")
+    timeout_floor_s: PositiveSeconds = Field(
+        default=10.0, description="no call is cut off earlier, however fast its tool has been"
+    )
+    queue_s: PositiveSeconds = Field(default=60.0, description="longest wait for a slot")
+    result_bytes: Annotated[int, Field(ge=1024, le=400 * 1024)] = 64 * 1024
+    table_path: Path | None = Field(default=None, description="file of the runtime table")
+    table_every_s: PositiveSeconds = 60.0
+    shapes_per_tool: Annotated[int, Field(ge=1)] = 64
+    expected_runtime: dict[str, tuple[PositiveSeconds, PositiveSeconds]] = Field(
+        default_factory=dict, description="per tool: (p50, p90) in seconds, until it is measured"
+    )
+    shutdown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine can reach the service."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def url_host(self) -> str:
+        """The host as URLs and Host headers write it."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def check_door(self) -> None:
+        """Raises OpenDoor when anyone on the network could run tools."""
+        if not self.is_loopback and not self.secret:
+            raise OpenDoor(self.host)
+
+    @property
+    def secret(self) -> str:
+        """The token as text, empty when there is none."""
+        return self.token.get_secret_value() if self.token else ""

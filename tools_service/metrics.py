@@ -1,0 +1,66 @@
+"""All instruments of the tools service, on the registry they are given."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 60, 120, 300)
+_RATIOS = (0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
+
+
+class Metrics:
+    """Label values are names of registered tools or `unknown`, never a user's text."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.calls = Counter(
+            "roundhouse_tools_service_calls",
+            "Tool calls by outcome: ok, error, timeout, cancelled, refused.",
+            ["tool", "outcome"],
+            registry=registry,
+        )
+        self.run = Histogram(
+            "roundhouse_tools_service_run_seconds",
+            "Service time of tool calls, without the wait for a slot.",
+            ["tool"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.wait = Histogram(
+            "roundhouse_tools_service_wait_seconds",
+            "Wait of tool calls for a slot.",
+            ["tool"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.ratio = Histogram(
+            "roundhouse_tools_service_runtime_ratio",
+            "Service time of successful calls as a multiple of the expected mean.",
+            ["tool"],
+            buckets=_RATIOS,
+            registry=registry,
+        )
+        self.inside = Counter(
+            "roundhouse_tools_service_inside_range",
+            "Successful calls by whether they ended inside the expected range.",
+            ["tool", "inside"],
+            registry=registry,
+        )
+        self.running = Gauge(
+            "roundhouse_tools_service_running",
+            "Tool calls that hold a slot.",
+            ["tool"],
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "roundhouse_tools_service_waiting",
+            "Tool calls that wait for a slot.",
+            registry=registry,
+        )
+        self._shapes = Gauge(
+            "roundhouse_tools_service_table_shapes", "Rows of the runtime table.", registry=registry
+        )
+
+    def watch(self, *, waiting: Callable[[], float], shapes: Callable[[], float]) -> None:
+        """Reads these two whenever somebody scrapes."""
+        self._waiting.set_function(waiting)
+        self._shapes.set_function(shapes)

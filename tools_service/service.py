@@ -1,0 +1,132 @@
+"""The running service: its parts put together, its socket, and its life from start to last save."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from tools_service import table_file
+from tools_service.config import ToolsServiceConfig
+from tools_service.errors import ConfigError
+from tools_service.executor import Executor
+from tools_service.metrics import Metrics
+from tools_service.runtimes import Table
+from tools_service.server import Parts, create_app
+from tools_service.tools.registry import Registry, Tool
+
+logger = logging.getLogger(__name__)
+
+# Longer than any client keeps an idle connection, so that no request meets a closing one.
+_KEEP_ALIVE_S = 75
+
+
+def assemble(
+    config: ToolsServiceConfig, tools: Iterable[Tool], prometheus: CollectorRegistry
+) -> Parts:
+    """Puts the service together, the table's memory included."""
+    table = Table(shapes_per_tool=config.shapes_per_tool, priors=config.expected_runtime)
+    if config.table_path is not None:
+        table_file.read(config.table_path, table)
+    registry = Registry(tools)
+    executor = Executor(config, registry, table, Metrics(prometheus))
+    return Parts(config, registry, executor, table, prometheus)
+
+
+def listen(config: ToolsServiceConfig) -> socket.socket:
+    """The listening socket. Raises ConfigError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    # asyncio turns Nagle off only where the protocol is given; without, an answer takes 40 ms.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((config.host, config.port))
+        sock.listen(2048)
+    except OSError as exc:
+        sock.close()
+        raise ConfigError(f"cannot listen on {config.host}:{config.port}: {exc}") from exc
+    return sock
+
+
+async def serve(
+    parts: Parts, sock: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
+    """Serves until `stop`, then drains within the bound, cancels the rest and saves the table."""
+    config = parts.config
+    server = _Server(
+        uvicorn.Config(
+            create_app(parts),
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            # After the drain: only answers in flight, and streams that never end by themselves.
+            timeout_graceful_shutdown=1,
+        ),
+        ready,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(server.serve([sock]))
+        ending = tasks.create_task(_end(parts, server, stop))
+        keeping = tasks.create_task(_keep(parts))
+        await serving
+        ending.cancel()
+        keeping.cancel()
+    if config.table_path is not None:
+        await table_file.save(config.table_path, parts.table)
+
+
+async def _end(parts: Parts, server: uvicorn.Server, stop: asyncio.Event) -> None:
+    await stop.wait()
+    logger.info("tools service draining, %d calls in flight", parts.executor.running)
+    await parts.executor.drain(parts.config.shutdown_s)
+    server.should_exit = True
+
+
+async def _keep(parts: Parts) -> None:
+    if parts.config.table_path is not None:
+        tick = _every(parts.config.table_every_s)
+        await table_file.keep(parts.config.table_path, parts.table, tick)
+
+
+def _every(seconds: float) -> Callable[[], Awaitable[None]]:
+    return lambda: asyncio.sleep(seconds)
+
+
+@contextlib.asynccontextmanager
+async def running(parts: Parts) -> AsyncIterator[str]:
+    """The service in this event loop, for as long as the block; gives its URL, without a path."""
+    stop = asyncio.Event()
+    ready = asyncio.Event()
+    with listen(parts.config) as sock:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve(parts, sock, stop, ready.set))
+            await ready.wait()
+            try:
+                yield url(parts.config, sock)
+            finally:
+                stop.set()
+
+
+def url(config: ToolsServiceConfig, sock: socket.socket) -> str:
+    """Where the service listens, with the port it really got."""
+    return f"http://{config.url_host}:{sock.getsockname()[1]}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with its signals left to us: it would end the process by the signal, not with 0."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()

@@ -1,0 +1,1 @@
+"""The tools themselves, one file each, and the registry that lists them."""

@@ -1,0 +1,1 @@
+"""Where search results and pages come from, one file for each provider."""

@@ -1,0 +1,69 @@
+"""JSON from a search engine: asked for, checked, its errors in our words."""
+
+import time
+from collections.abc import Mapping
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from tools_service.errors import RateLimited, ToolFailed
+from tools_service.tools.patience import retry_after_s
+
+Reply = TypeVar("Reply")
+
+_LARGEST = 4 * 1024 * 1024
+
+
+class Api:
+    """One engine's HTTP interface. It may be inside: the operator chose it, no model did."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        name: str,
+        url: str,
+        hints: Mapping[int, str],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`hints` say what a status of this engine usually means."""
+        self._http = http
+        self._name = name
+        self._url = url.rstrip("/")
+        self._hints = hints
+        self._headers = headers or {}
+
+    async def get(self, path: str, params: Mapping[str, str], kind: type[Reply]) -> Reply:
+        """The reply as `kind`. Raises ToolFailed, RateLimited."""
+        try:
+            async with self._http.get(
+                self._url + path, params=params, headers=self._headers, allow_redirects=False
+            ) as response:
+                self._check(response)
+                return msgspec.json.decode(await _body(response), type=kind)
+        except TimeoutError:
+            raise ToolFailed(f"{self._name} did not answer in time") from None
+        except aiohttp.ClientError as exc:
+            raise ToolFailed(f"{self._name} cannot be reached ({type(exc).__name__})") from exc
+        except msgspec.MsgspecError as exc:
+            raise ToolFailed(f"{self._name} gave an answer that is not its JSON") from exc
+
+    def _check(self, response: aiohttp.ClientResponse) -> None:
+        if response.status == 429:
+            # Brave says it per limit, the shortest first: "1, 1419704".
+            said = response.headers.get(
+                "retry-after", response.headers.get("x-ratelimit-reset", "").partition(",")[0]
+            )
+            raise RateLimited(self._name, retry_after_s(said, time.time()))
+        if response.status != 200:
+            hint = self._hints.get(response.status, "")
+            raise ToolFailed(f"{self._name} answered with HTTP status {response.status}{hint}")
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(64 * 1024):
+        body += chunk
+        if len(body) > _LARGEST:
+            raise msgspec.DecodeError("too large")
+    return bytes(body)
