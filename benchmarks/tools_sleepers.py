@@ -34,6 +34,7 @@ class Sleeper:
     description: str = "Sleep for `run_s` seconds."
     input_schema: Schema = field(default_factory=lambda: {"type": "object"})
     output_schema: Schema | None = None
+    upstream: str | None = None
 
     def shape(self, arguments: Arguments) -> str:
         return str(arguments["shape"])

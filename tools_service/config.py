@@ -56,6 +56,23 @@ class FetchConfig(_Frozen):
     ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = (80, 443)
 
 
+class ToolConfig(_Frozen):
+    """What is particular about one tool."""
+
+    slots: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="calls of it that may run at once; none: as many as of all tools"
+    )
+    timeout_s: PositiveSeconds | None = Field(
+        default=None, description="longest run of one call; none: as for all tools"
+    )
+    expected_s: tuple[PositiveSeconds, PositiveSeconds] | None = Field(
+        default=None, description="(p50, p90) in seconds, until it is measured"
+    )
+
+
+_ORDINARY = ToolConfig()
+
+
 class ToolsServiceConfig(_Frozen):
     """Everything a profile can say under `tools_service`."""
 
@@ -76,8 +93,8 @@ class ToolsServiceConfig(_Frozen):
     corpus: Path | None = Field(default=None, description="folder to search; none: the demo's")
     slots: Annotated[int, Field(ge=1)] = 16
     waiting: Annotated[int, Field(ge=0)] = 1024
-    per_tool: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default_factory=dict, description="calls of one tool that may run at once"
+    per_tool: dict[str, ToolConfig] = Field(
+        default_factory=dict, description="what is particular about a tool, by its name"
     )
     policy: Literal["group", "sjf", "fifo"] = Field(
         default="group", description="which waiting call is next: see policy.py"
@@ -94,9 +111,6 @@ class ToolsServiceConfig(_Frozen):
     table_path: Path | None = Field(default=None, description="file of the runtime table")
     table_every_s: PositiveSeconds = 60.0
     shapes_per_tool: Annotated[int, Field(ge=1)] = 64
-    expected_runtime: dict[str, tuple[PositiveSeconds, PositiveSeconds]] = Field(
-        default_factory=dict, description="per tool: (p50, p90) in seconds, until it is measured"
-    )
     shutdown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
 
     @property
@@ -118,6 +132,10 @@ class ToolsServiceConfig(_Frozen):
         """Raises OpenDoor when anyone on the network could run tools."""
         if not self.is_loopback and not self.secret:
             raise OpenDoor(self.host)
+
+    def about(self, tool: str) -> ToolConfig:
+        """What is particular about a tool."""
+        return self.per_tool.get(tool, _ORDINARY)
 
     @property
     def secret(self) -> str:

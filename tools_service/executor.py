@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tools_service.config import ToolsServiceConfig
@@ -14,7 +14,15 @@ from tools_service.queue import Queue
 from tools_service.runtimes import Expected, Key, Outcome, Table
 from tools_service.schedule import Schedule
 from tools_service.tools import clean
-from tools_service.tools.registry import Arguments, Context, Output, Registry, Tool
+from tools_service.tools.registry import (
+    Arguments,
+    Context,
+    Output,
+    Registry,
+    Tell,
+    Tool,
+    untold,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +34,9 @@ class Call:
     tool: str
     arguments: Arguments
     group: Group
+    caller: str = ""
+    """Whose token it came with; results are never shared between callers."""
+    tell: Tell = untold
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,7 @@ class Answer:
     run_s: float = 0.0
     cut_bytes: int = 0
     predicted_wait_s: float | None = None
+    blocks: Sequence[Mapping[str, object]] = ()
 
     @property
     def failed(self) -> bool:
@@ -199,7 +211,8 @@ class Executor:
 
     def _bound_s(self, job: _Job, wait_s: float) -> float:
         """The learned timeout, or less when the caller will be gone before."""
-        learned_s = job.expected.timeout_s(self._config.timeout_floor_s, self._config.timeout_s)
+        cap_s = self._config.about(job.tool.name).timeout_s or self._config.timeout_s
+        learned_s = job.expected.timeout_s(min(self._config.timeout_floor_s, cap_s), cap_s)
         deadline_s = job.call.group.deadline_s
         return learned_s if deadline_s is None else min(learned_s, max(deadline_s - wait_s, 0.0))
 
@@ -207,7 +220,8 @@ class Executor:
         group = job.call.group
         try:
             async with asyncio.timeout(bound_s) as limit:
-                output = await job.tool.run(job.call.arguments, Context(group.session, group.id))
+                context = Context(group.session, group.id, job.call.caller, job.call.tell)
+                output = await job.tool.run(job.call.arguments, context)
         except ToolFailed as exc:
             return _Ending("error", Output(f"error: {exc}"))
         except TimeoutError as exc:
@@ -242,6 +256,7 @@ class Executor:
             wait_s=wait_s,
             run_s=run_s,
             cut_bytes=cut_bytes,
+            blocks=ending.output.blocks,
         )
 
     def _observe(self, job: _Job, outcome: Outcome, run_s: float) -> None:
@@ -279,7 +294,7 @@ def _from_outside(tool: str, output: Output, limit: int) -> tuple[Output, int]:
 def _schedule(config: ToolsServiceConfig) -> Schedule:
     return Schedule(
         slots=config.slots,
-        per_tool=config.per_tool,
+        per_tool={name: tool.slots for name, tool in config.per_tool.items() if tool.slots},
         policy=POLICIES[config.policy],
         reserve=config.reserve,
     )

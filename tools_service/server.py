@@ -18,6 +18,7 @@ from mcp_types import (
     INVALID_PARAMS,
     CallToolRequestParams,
     CallToolResult,
+    ContentBlock,
     ListToolsResult,
     PaginatedRequestParams,
     ProgressNotification,
@@ -28,6 +29,7 @@ from mcp_types import (
 )
 from mcp_types import Tool as ToolOffer
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -40,13 +42,16 @@ from tools_service.errors import Draining
 from tools_service.executor import Announce, Answer, Call, Executor, Started
 from tools_service.policy import Group
 from tools_service.runtimes import Table
-from tools_service.tools.registry import Registry, Tool
+from tools_service.tools.registry import Progress, Registry, Tell, Tool, untold
 
 GROUP_KEY = "roundhouse/group"
 STARTED_KEY = "roundhouse/started"
 RUNTIME_KEY = "roundhouse/runtime"
+CALLER = "gateway"  # who knows the one token
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+_BLOCKS: TypeAdapter[ContentBlock] = TypeAdapter(ContentBlock)
 
 # The SDK's own parameter; we keep nothing in it.
 RequestContext = ServerRequestContext[dict[str, Any], Any]
@@ -97,7 +102,7 @@ def _mcp_server(parts: Parts) -> Server[dict[str, Any]]:
         return ListToolsResult(tools=offers)
 
     async def call_tool(ctx: RequestContext, params: CallToolRequestParams) -> CallToolResult:
-        call = Call(params.name, params.arguments or {}, _group(ctx.meta))
+        call = Call(params.name, params.arguments or {}, _group(ctx.meta), CALLER, _teller(ctx))
         try:
             answer = await parts.executor.call(call, _announcer(ctx))
         except Draining as exc:
@@ -145,16 +150,40 @@ def _announcer(ctx: RequestContext) -> Announce:
         if token is None:
             return
         note = {"expected_s": list(started.expected_s), "wait_s": started.wait_s}
-        await ctx.session.send_notification(
-            ProgressNotification(
-                params=ProgressNotificationParams(
-                    progress_token=token, progress=0, message="started", _meta={STARTED_KEY: note}
-                )
+        await _notify(
+            ctx,
+            ProgressNotificationParams(
+                progress_token=token, progress=0, message="started", _meta={STARTED_KEY: note}
             ),
-            related_request_id=ctx.request_id,
         )
 
     return announce
+
+
+def _teller(ctx: RequestContext) -> Tell:
+    """Passes a tool's own progress on to a caller that asked for it."""
+    token = (ctx.meta or {}).get("progress_token")
+    if token is None:
+        return untold
+
+    async def tell(progress: Progress) -> None:
+        await _notify(
+            ctx,
+            ProgressNotificationParams(
+                progress_token=token,
+                progress=progress.done,
+                total=progress.total,
+                message=progress.message,
+            ),
+        )
+
+    return tell
+
+
+async def _notify(ctx: RequestContext, params: ProgressNotificationParams) -> None:
+    await ctx.session.send_notification(
+        ProgressNotification(params=params), related_request_id=ctx.request_id
+    )
 
 
 def _result(answer: Answer) -> CallToolResult:
@@ -171,11 +200,15 @@ def _result(answer: Answer) -> CallToolResult:
         "predicted_wait_s": answer.predicted_wait_s,
     }
     return CallToolResult(
-        content=[TextContent(type="text", text=answer.text)],
+        content=[TextContent(type="text", text=answer.text), *map(_block, answer.blocks)],
         structured_content=answer.structured,
         is_error=answer.failed,
         _meta={RUNTIME_KEY: runtime},
     )
+
+
+def _block(block: Mapping[str, object]) -> ContentBlock:
+    return _BLOCKS.validate_python(block)
 
 
 def _security(config: ToolsServiceConfig) -> TransportSecuritySettings:

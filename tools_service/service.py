@@ -28,7 +28,8 @@ def assemble(
     config: ToolsServiceConfig, tools: Iterable[Tool], prometheus: CollectorRegistry
 ) -> Parts:
     """Puts the service together, the table's memory included."""
-    table = Table(shapes_per_tool=config.shapes_per_tool, priors=config.expected_runtime)
+    priors = {name: tool.expected_s for name, tool in config.per_tool.items() if tool.expected_s}
+    table = Table(shapes_per_tool=config.shapes_per_tool, priors=priors)
     if config.table_path is not None:
         table_file.read(config.table_path, table)
     registry = Registry(tools)

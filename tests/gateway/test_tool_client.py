@@ -32,6 +32,7 @@ class Gate:
     input_schema: Schema = field(default_factory=lambda: _ANY)
     output_schema: Schema | None = None
     annotations: Annotations = _CLOSED
+    upstream: str | None = None
     started: asyncio.Event = field(default_factory=asyncio.Event)
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -153,7 +154,7 @@ async def test_session_and_group_reach_the_tool(service: Service, client: ToolCl
     group = ToolGroup("g", 2, deadline_s=5.0)
     async for _ in client.call("gate", {}, session="s", group=group, timeout_s=10):
         pass
-    assert service.gate.seen == [Context("s", "g")]
+    assert service.gate.seen == [Context("s", "g", "gateway")]
 
 
 async def test_the_service_ends_a_call_at_the_callers_bound(

@@ -83,6 +83,6 @@ def test_integers_are_exact(left: int, right: int) -> None:
 
 
 async def test_the_result_is_json_twice_over() -> None:
-    output = await Calculate().run({"expression": "6*7"}, Context(None, None))
+    output = await Calculate().run({"expression": "6*7"}, Context())
     assert output.text == '{"result": 42}'
     assert output.structured == {"result": 42}

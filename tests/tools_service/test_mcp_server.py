@@ -84,7 +84,7 @@ async def test_a_failed_call_is_a_result_the_model_can_read(service: Stand, era:
 
 
 async def test_a_deadline_that_cannot_be_met_is_refused_with_the_predicted_wait() -> None:
-    built = stand(slots=1, expected_runtime={"gate": (5.0, 5.0)}, shutdown_s=0)
+    built = stand(slots=1, per_tool={"gate": {"expected_s": (5.0, 5.0)}}, shutdown_s=0)
     meta = described({"id": "g", "deadline_s": 4.0})
     async with asyncio.timeout(10), running(built.parts) as url, Client(f"{url}/mcp") as client:
         holder = asyncio.create_task(client.call_tool("gate", {}))

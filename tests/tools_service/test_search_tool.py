@@ -16,7 +16,7 @@ from tools_service.tools.providers.local import Local
 from tools_service.tools.registry import Context
 from tools_service.tools.search import Search
 
-NOBODY = Context(None, None)
+NOBODY = Context()
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,7 @@ async def test_a_call_that_finds_no_slot_in_time_gives_up_and_leaves_the_table_a
 
 
 async def test_a_call_whose_wait_would_outlast_its_deadline_is_refused_at_once() -> None:
-    service = stand(slots=1, expected_runtime={"gate": (5.0, 5.0)})
+    service = stand(slots=1, per_tool={"gate": {"expected_s": (5.0, 5.0)}})
     holder = begin(service)
     await service.gate.started.wait()
     answer = await begin(service, group=Group(deadline_s=4.0))
@@ -122,8 +122,8 @@ async def test_a_call_whose_wait_would_outlast_its_deadline_is_refused_at_once()
 
 
 async def test_the_group_with_less_to_do_overtakes_and_its_longest_call_leads() -> None:
-    ranges = {name: (mean_s, mean_s) for name, mean_s in (("gate", 1.0), ("act", 2.0))}
-    service = stand(slots=1, reserve=0, expected_runtime=ranges)
+    about = {name: {"expected_s": (mean_s, mean_s)} for name, mean_s in (("gate", 1), ("act", 2))}
+    service = stand(slots=1, reserve=0, per_tool=about)
     order: list[str] = []
 
     async def take(tool: str, arguments: Mapping[str, object], group: str) -> None:
@@ -201,7 +201,7 @@ async def test_a_tool_is_told_the_ids_of_its_caller(bench: Stand) -> None:
 
 
 async def test_slots_and_the_cap_of_a_tool_bound_what_runs() -> None:
-    service = stand(slots=4, per_tool={"gate": 2})
+    service = stand(slots=4, per_tool={"gate": {"slots": 2}})
     calls = [begin(service) for _ in range(6)]
     await service.gate.started.wait()
     service.gate.opened.set()

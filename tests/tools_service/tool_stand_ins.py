@@ -34,6 +34,7 @@ class Gate:
     input_schema: Schema = field(default_factory=lambda: _ANY)
     output_schema: Schema | None = None
     annotations: Annotations = _CLOSED
+    upstream: str | None = None
     started: asyncio.Event = field(default_factory=asyncio.Event)
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,6 +70,7 @@ class Act:
     input_schema: Schema = field(default_factory=lambda: _TEXT)
     output_schema: Schema | None = None
     annotations: Annotations = _CODE
+    upstream: str | None = None
 
     def shape(self, arguments: Arguments) -> str:
         return str(arguments["text"])

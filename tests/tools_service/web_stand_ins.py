@@ -15,7 +15,7 @@ from tools_service.tools.guard import Guard
 from tools_service.tools.reader import Reader
 from tools_service.tools.registry import Context
 
-NOBODY = Context(None, None)
+NOBODY = Context()
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 LIMITS = Limits(size=100_000, redirects=3, timeout_s=5.0)
 

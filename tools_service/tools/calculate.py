@@ -95,6 +95,7 @@ class Calculate:
     input_schema: Schema = _INPUT
     output_schema: Schema | None = _OUTPUT
     annotations = Annotations(read_only=True, idempotent=True, open_world=False)
+    upstream: str | None = None
 
     def shape(self, arguments: Arguments) -> str:
         return size_shape(arguments)

@@ -37,6 +37,7 @@ class Extract:
 
     def __init__(self, provider: SearchProvider) -> None:
         self._provider = provider
+        self.upstream = provider.name if provider.offer.open_world else None
 
     def shape(self, arguments: Arguments) -> str:
         return f"urls:{len(_urls(arguments))}"

@@ -26,6 +26,7 @@ class Fetch:
     input_schema: Schema = _INPUT
     output_schema: Schema | None = None
     annotations = Annotations(read_only=True, idempotent=True, open_world=True)
+    upstream: str | None = None
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

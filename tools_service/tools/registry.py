@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from jsonschema import Draft202012Validator
@@ -36,11 +36,32 @@ class Annotations:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """Who calls: ids for a tool that keeps state per session, nothing to authorise with."""
+class Progress:
+    """How far a call has come, in units of the tool's own; `total` is None where nobody knows."""
 
-    session: str | None
-    group: str | None
+    done: float
+    total: float | None = None
+    message: str | None = None
+
+
+Tell = Callable[[Progress], Awaitable[None]]
+
+
+async def untold(progress: Progress) -> None:
+    """For callers that did not ask for progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who calls: ids for a tool that keeps state per session, nothing to authorise with.
+
+    `caller` names who the token belongs to; `tell` passes progress on and may be awaited often.
+    """
+
+    session: str | None = None
+    group: str | None = None
+    caller: str = ""
+    tell: Tell = field(default=untold, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,8 @@ class Output:
     structured: Mapping[str, object] | None = None
     origin: str | None = None
     """Where the text comes from; an open-world tool names more than itself."""
+    blocks: Sequence[Mapping[str, object]] = ()
+    """What is not text (images, audio, resources), as MCP writes content blocks."""
 
 
 class Tool(Protocol):
@@ -65,6 +88,8 @@ class Tool(Protocol):
     input_schema: Schema
     output_schema: Schema | None
     annotations: Annotations
+    upstream: str | None
+    """The service behind it, which fails and is limited as one; None for a tool that needs none."""
 
     def shape(self, arguments: Arguments) -> str:
         """Names the calls that take about as long as this one: few values, no user text."""

@@ -29,6 +29,7 @@ class Search:
     def __init__(self, provider: SearchProvider) -> None:
         offer = provider.offer
         self._provider = provider
+        self.upstream = provider.name if offer.open_world else None
         self.description = _WEB if offer.open_world else _DOCUMENTS
         self.input_schema: Schema = _schema(offer)
         self.annotations = Annotations(read_only=True, idempotent=True, open_world=offer.open_world)
