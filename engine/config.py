@@ -30,6 +30,9 @@ class EngineConfig(BaseModel):
     reasoning_parser: str | None = None
     scheduling: Literal["priority", "fcfs"] = "priority"
     """priority serves a request's `priority` (lower first), else first come, first served."""
+    continuity_mib: float = Field(default=256.0, ge=0)
+    """Memory for the tokens of past turns, four bytes each, so that a session's next prompt begins
+    with them exactly; 0 renders every prompt anew."""
     shutdown_s: float = Field(default=20.0, gt=0)
     args: dict[str, JsonValue] = Field(default_factory=dict)
     """Any other of vLLM's engine arguments, by its name in AsyncEngineArgs."""

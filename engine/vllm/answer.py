@@ -29,7 +29,7 @@ from engine.types import (
     ToolCallDelta,
     Usage,
 )
-from engine.vllm.tool_calls import ToolCallTracker
+from engine.vllm.choice import Choice, Said
 from engine.vllm.translate import dead
 
 NO_TOOLS = (None, "none")
@@ -42,19 +42,6 @@ def make_parser(serving: OpenAIServingChat, request: ChatCompletionRequest) -> P
     return serving._make_parser(
         request, serving.renderer.tokenizer, serving._effective_chat_template_kwargs(request)
     )
-
-
-class _Choice:
-    """One choice of an answer while it grows."""
-
-    __slots__ = ("calls", "done", "parser", "token_ids", "tokens")
-
-    def __init__(self, index: int, parser: Parser | None, parallel: bool) -> None:
-        self.parser = parser
-        self.calls = ToolCallTracker(index, parallel)
-        self.token_ids: list[int] = []
-        self.tokens = 0
-        self.done = False
 
 
 class Answer:
@@ -83,11 +70,11 @@ class Answer:
         self._cached_tokens = 0
         self._last: RequestOutput | None = None
 
-    def _choice(self, index: int) -> _Choice:
+    def _choice(self, index: int) -> Choice:
         parser = make_parser(self._serving, self._request)
         if parser is not None and self._is_plain(parser):
             parser = None
-        return _Choice(index, parser, self._request.parallel_tool_calls is not False)
+        return Choice(index, parser, self._request.parallel_tool_calls is not False)
 
     def _is_plain(self, parser: Parser) -> bool:
         """Whether the parser would only pass the text on, at the price of scanning all of it."""
@@ -136,6 +123,8 @@ class Answer:
             return None
         choice = self._choices[0]
         choice.tokens += len(piece.token_ids)
+        choice.token_ids.extend(piece.token_ids)
+        choice.texts.append(piece.text)
         return Delta(0, piece.text, tokens=choice.tokens)
 
     def take(self, output: CompletionOutput, whole: RequestOutput) -> Iterator[Event]:
@@ -148,9 +137,9 @@ class Answer:
         self._raise_if_ended_badly(reason)
         tokens = len(output.token_ids)
         choice.tokens += tokens
-        if self._counts_reasoning:
-            choice.token_ids.extend(output.token_ids)
+        choice.token_ids.extend(output.token_ids)
         if choice.parser is None and not self._request.logprobs:
+            choice.texts.append(output.text)
             if tokens or output.text:
                 token_ids = as_list(output.token_ids) if self._request.return_token_ids else None
                 yield Delta(output.index, output.text, tokens=choice.tokens, token_ids=token_ids)
@@ -158,6 +147,7 @@ class Answer:
             yield from self._parsed(choice, output, whole)
         if reason is not None:
             choice.done = True
+            choice.whole = reason == "stop" and not isinstance(output.stop_reason, str)
             yield from choice.calls.complete(ended=True)
             yield ChoiceDone(output.index, self._reason(choice, reason), output.stop_reason)
 
@@ -168,10 +158,11 @@ class Answer:
             raise dead(self._engine)  # the client's own abort closes the generator instead
 
     def _parsed(
-        self, choice: _Choice, output: CompletionOutput, whole: RequestOutput
+        self, choice: Choice, output: CompletionOutput, whole: RequestOutput
     ) -> Iterator[Event]:
         hidden = not self._request.include_reasoning and choice.parser is not None
         text, reasoning, calls = self._parse(choice, output, whole)
+        choice.texts.append(text)
         logprobs = None if hidden else self._logprobs(output)
         token_ids = None
         if self._request.return_token_ids and not hidden:
@@ -181,7 +172,7 @@ class Answer:
         yield from choice.calls.complete()
 
     def _parse(
-        self, choice: _Choice, output: CompletionOutput, whole: RequestOutput
+        self, choice: Choice, output: CompletionOutput, whole: RequestOutput
     ) -> tuple[str, str, tuple[ToolCallDelta, ...]]:
         parser = choice.parser
         if parser is None:
@@ -201,7 +192,7 @@ class Answer:
         return message.content or "", message.reasoning or "", calls
 
     def _parse_whole(
-        self, parser: Parser, choice: _Choice, output: CompletionOutput, whole: RequestOutput
+        self, parser: Parser, choice: Choice, output: CompletionOutput, whole: RequestOutput
     ) -> tuple[str, str, tuple[ToolCallDelta, ...]]:
         if whole.prompt_token_ids is not None:
             parser.set_prompt_token_ids(whole.prompt_token_ids)
@@ -233,12 +224,24 @@ class Answer:
         )
         return cast("object", logprobs.model_dump(mode="json"))
 
-    def _reason(self, choice: _Choice, reason: str) -> FinishReason:
+    def _reason(self, choice: Choice, reason: str) -> FinishReason:
         # OpenAI's rule: a call the client named ends with "stop", one the model chose with
         # "tool_calls"; a call cut off by the token limit ends with "length".
         if choice.calls.any and not self._named and reason == "stop":
             return "tool_calls"
         return cast("FinishReason", reason)
+
+    def said(self) -> Said | None:
+        """What was read and written; None unless it is one answer that a stop token ended.
+
+        A stop string is cut out of the text, and an answer cut off may end inside a character:
+        what a client sends back then is not what the tokens say.
+        """
+        (choice, *more) = self._choices
+        prompt = self._last.prompt_token_ids if self._last is not None else None
+        if more or not choice.whole or not choice.token_ids or prompt is None:
+            return None
+        return Said(prompt, choice.token_ids, "".join(choice.texts), choice.calls.all())
 
     def finish(self) -> Finished:
         """The last event."""

@@ -13,8 +13,10 @@ from engine.errors import EngineDead, EngineError, StartFailed
 from engine.types import Call, EngineLoad, Event
 from engine.vllm.chat import ChatBackend
 from engine.vllm.completion import CompletionBackend
+from engine.vllm.continuity import Continuity
 from engine.vllm.launch import launch
 from engine.vllm.metrics import EngineCollector, LoadRecorder
+from engine.vllm.rendering import Rendering
 from engine.vllm.serving import Serving, refusals, serve
 from engine.vllm.translate import dead
 
@@ -59,7 +61,12 @@ class VllmEngine:
         self._watch = asyncio.create_task(self._watch_over(self._llm), name=f"watch {self.name}")
 
     def _wire(self, serving: Serving, refused: Mapping[str, str]) -> None:
-        self._chat = ChatBackend(self.name, serving.chat, refused)
+        continuity = Continuity(
+            Rendering(serving.chat.online_renderer),
+            int(self._config.continuity_mib * 2**20),
+            self._vllm_metrics.registry,
+        )
+        self._chat = ChatBackend(self.name, serving.chat, refused, continuity)
         self._completion = CompletionBackend(self.name, serving.completion, refused)
         self.max_model_len = serving.chat.model_config.max_model_len
 

@@ -13,6 +13,7 @@ from vllm.renderers.chat_utils import ConversationMessage
 
 from engine.types import Call, Event
 from engine.vllm.answer import Answer, make_parser
+from engine.vllm.continuity import Continuity
 from engine.vllm.serving import check_fields
 from engine.vllm.translate import checking, from_response, generating
 
@@ -20,15 +21,26 @@ from engine.vllm.translate import checking, from_response, generating
 class ChatBackend:
     """Chat completions of one engine."""
 
-    def __init__(self, name: str, serving: OpenAIServingChat, refused: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        serving: OpenAIServingChat,
+        refused: Mapping[str, str],
+        continuity: Continuity,
+    ) -> None:
         self._name = name
         self._serving = serving
         self._refused = refused
+        self._continuity = continuity
 
     async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """Render, generate, parse. Raises EngineError."""
         with checking(self._name, call.body):
             request = self._request(call)
+            thread = await self._continuity.open(request, call)
+            if thread is not None and thread.prompt is not None:
+                # vLLM's own way in for a prompt that was tokenized elsewhere.
+                request.kv_transfer_params = {"prompt_token_ids": thread.prompt}
             conversation, outputs = await self._begin(request, call)
         answer = Answer(self._serving, request, conversation, self._name)
         async with aclosing(outputs):
@@ -44,6 +56,8 @@ class ChatBackend:
                     for choice in output.outputs:
                         for event in answer.take(choice, output):
                             yield event
+                if thread is not None and (said := answer.said()) is not None:
+                    thread.close(said)
                 yield answer.finish()
 
     def _request(self, call: Call) -> ChatCompletionRequest:

@@ -68,6 +68,10 @@ class ToolCallTracker:
         """Whether the choice has called a tool."""
         return bool(self._calls)
 
+    def all(self) -> list[tuple[str, str]]:
+        """Name and arguments of every call, as far as they have come."""
+        return [(call.name, "".join(call.arguments)) for call in self._calls.values()]
+
     def take(self, deltas: Sequence[DeltaToolCall]) -> tuple[ToolCallDelta, ...]:
         """Translate what vLLM's parser found; without parallel calls only the first counts."""
         return tuple(self._take(delta) for delta in deltas if self._parallel or delta.index == 0)

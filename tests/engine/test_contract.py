@@ -13,6 +13,7 @@ from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.entrypoints.openai.completion.serving import OpenAIServingCompletion
 from vllm.parser.abstract_parser import DelegatingParser, Parser
+from vllm.renderers.base import BaseRenderer
 from vllm.renderers.online_renderer import OnlineRenderer
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -45,6 +46,9 @@ def test_the_minor_version_is_the_one_this_was_written_for() -> None:
         (OpenAIServingChat.beam_search, {"prompt", "request_id", "params"}),
         (OpenAIServingCompletion.create_completion, {"request"}),
         (OnlineRenderer.__init__, {"model_config", "renderer", "tool_strict_level"}),
+        (OnlineRenderer._make_request_with_harmony, {"request", "should_include_tools"}),
+        (BaseRenderer.render_messages_async, {"messages", "params"}),
+        (BaseRenderer.tokenize_prompt_async, {"prompt", "params"}),
         (Parser.parse, {"model_output", "request", "enable_auto_tools"}),
         (Parser.parse_delta, {"delta_text", "delta_token_ids", "request", "finished"}),
         (Parser.count_reasoning_tokens, {"token_ids"}),
@@ -66,6 +70,11 @@ def test_the_statistics_we_read_are_there() -> None:
     assert {"num_running_reqs", "num_waiting_reqs", "num_skipped_waiting_reqs"} <= set(dir(stats))
     assert {"queries", "hits"} <= set(dir(stats.prefix_cache_stats))
     assert {"_gauge_cls", "_counter_cls", "_histogram_cls"} <= set(vars(PrometheusStatLogger))
+
+
+def test_a_prompt_tokenized_elsewhere_has_a_way_in() -> None:
+    for render in (OnlineRenderer.preprocess_chat, OnlineRenderer._make_request_with_harmony):
+        assert "_reused_prompt_token_ids" in inspect.getsource(render)
 
 
 def test_a_parser_that_only_passes_text_on_can_be_told() -> None:
