@@ -27,6 +27,9 @@ class EngineConfig(BaseModel):
     """Size of the KV cache; by default what vLLM finds free."""
     tool_parser: str | None = None
     """vLLM's tool-call parser: hermes, openai, qwen3_coder, llama3_json, mistral …"""
+    tools_in_prompt: bool = False
+    """Tell the model its tools in the prompt, for models whose chat template knows none; calls are
+    then written as Hermes' are. A request may ask for it itself, by a field of that name."""
     reasoning_parser: str | None = None
     scheduling: Literal["priority", "fcfs"] = "priority"
     """priority serves a request's `priority` (lower first), else first come, first served."""
@@ -36,6 +39,11 @@ class EngineConfig(BaseModel):
     shutdown_s: float = Field(default=20.0, gt=0)
     args: dict[str, JsonValue] = Field(default_factory=dict)
     """Any other of vLLM's engine arguments, by its name in AsyncEngineArgs."""
+
+    @property
+    def parser(self) -> str | None:
+        """The tool-call parser: tools told in the prompt are called in Hermes' way."""
+        return self.tool_parser or ("hermes" if self.tools_in_prompt else None)
 
     @property
     def model_name(self) -> str:

@@ -16,6 +16,7 @@ from engine.vllm.completion import CompletionBackend
 from engine.vllm.continuity import Continuity
 from engine.vllm.launch import launch
 from engine.vllm.metrics import EngineCollector, LoadRecorder
+from engine.vllm.prompts import Prompts
 from engine.vllm.rendering import Rendering
 from engine.vllm.serving import Serving, refusals, serve
 from engine.vllm.translate import dead
@@ -61,12 +62,15 @@ class VllmEngine:
         self._watch = asyncio.create_task(self._watch_over(self._llm), name=f"watch {self.name}")
 
     def _wire(self, serving: Serving, refused: Mapping[str, str]) -> None:
-        continuity = Continuity(
-            Rendering(serving.chat.online_renderer),
-            int(self._config.continuity_mib * 2**20),
-            self._vllm_metrics.registry,
+        rendering = Rendering(serving.chat.online_renderer)
+        limit = int(self._config.continuity_mib * 2**20)
+        prompts = Prompts(
+            rendering,
+            Continuity(rendering, limit, self._vllm_metrics.registry),
+            tool_parser=self._config.parser,
+            tools_in_prompt=self._config.tools_in_prompt,
         )
-        self._chat = ChatBackend(self.name, serving.chat, refused, continuity)
+        self._chat = ChatBackend(self.name, serving.chat, refused, prompts)
         self._completion = CompletionBackend(self.name, serving.completion, refused)
         self.max_model_len = serving.chat.model_config.max_model_len
 

@@ -13,7 +13,7 @@ from vllm.renderers.chat_utils import ConversationMessage
 
 from engine.types import Call, Event
 from engine.vllm.answer import Answer, make_parser
-from engine.vllm.continuity import Continuity
+from engine.vllm.prompts import Prompts
 from engine.vllm.serving import check_fields
 from engine.vllm.translate import checking, from_response, generating
 
@@ -26,21 +26,23 @@ class ChatBackend:
         name: str,
         serving: OpenAIServingChat,
         refused: Mapping[str, str],
-        continuity: Continuity,
+        prompts: Prompts,
     ) -> None:
         self._name = name
         self._serving = serving
         self._refused = refused
-        self._continuity = continuity
+        self._prompts = prompts
 
     async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """Render, generate, parse. Raises EngineError."""
         with checking(self._name, call.body):
-            request = self._request(call)
-            thread = await self._continuity.open(request, call)
-            if thread is not None and thread.prompt is not None:
+            plain, told = self._prompts.split(self._body(call))
+            request = self._request(plain)
+            shown = request if told is None else self._request(told)
+            opened = await self._prompts.open(shown, call, own=told is not None)
+            if opened.prompt is not None:
                 # vLLM's own way in for a prompt that was tokenized elsewhere.
-                request.kv_transfer_params = {"prompt_token_ids": thread.prompt}
+                request.kv_transfer_params = {"prompt_token_ids": opened.prompt}
             conversation, outputs = await self._begin(request, call)
         answer = Answer(self._serving, request, conversation, self._name)
         async with aclosing(outputs):
@@ -56,14 +58,18 @@ class ChatBackend:
                     for choice in output.outputs:
                         for event in answer.take(choice, output):
                             yield event
-                if thread is not None and (said := answer.said()) is not None:
-                    thread.close(said)
+                if opened.thread is not None and (said := answer.said()) is not None:
+                    opened.thread.close(said)
                 yield answer.finish()
 
-    def _request(self, call: Call) -> ChatCompletionRequest:
+    def _body(self, call: Call) -> dict[str, Any]:
         body: dict[str, Any] = {**call.body, "stream": call.stream, "request_id": call.id}
         body.pop("stream_options", None)
         body["model"] = None
+        return body
+
+    def _request(self, body: dict[str, Any]) -> ChatCompletionRequest:
+        body = dict(body)
         messages = body.get("messages")
         if isinstance(messages, list):
             # vLLM's request model writes into the messages it is given.

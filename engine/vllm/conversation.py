@@ -8,7 +8,7 @@ import msgspec
 
 _DIGEST_BYTES = 16
 # What a template may put before or around the messages.
-_FRAME = ("tools", "chat_template_kwargs", "documents", "reasoning_effort")
+_FRAME = ("tools", "tools_in_prompt", "chat_template_kwargs", "documents", "reasoning_effort")
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder(order="deterministic").encode

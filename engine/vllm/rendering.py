@@ -63,11 +63,17 @@ class Rendering:
         if at is None:
             return None
         rest = whole.items[at:]
-        if isinstance(rest, list):
-            return rest
         # A special token always stands by itself, so what follows it may be tokenized alone.
+        return rest if isinstance(rest, list) else await self._tokens(rest)
+
+    async def whole(self, request: ChatCompletionRequest) -> list[int]:
+        """The tokens of the whole conversation, as vLLM would render them."""
+        items = await self._render(request, request.messages, ask=True)
+        return items if isinstance(items, list) else await self._tokens(items)
+
+    async def _tokens(self, text: str) -> list[int]:
         params = TokenizeParams(max_total_tokens=None, add_special_tokens=False)
-        tokens = await self._renderer.renderer.tokenize_prompt_async({"prompt": rest}, params)
+        tokens = await self._renderer.renderer.tokenize_prompt_async({"prompt": text}, params)
         return list(tokens["prompt_token_ids"])
 
     def _ended(self, items: Items, end: int) -> Rendered:

@@ -38,8 +38,8 @@ async def serve(llm: AsyncLLM, config: EngineConfig) -> Serving:
     )
     await models.init_static_loras()
     parsing: dict[str, Any] = {
-        "enable_auto_tools": config.tool_parser is not None,
-        "tool_parser": config.tool_parser,
+        "enable_auto_tools": config.parser is not None,
+        "tool_parser": config.parser,
         "reasoning_parser": config.reasoning_parser or "",
         "tool_strict_level": TOOL_STRICTNESS,
     }
