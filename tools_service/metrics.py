@@ -14,7 +14,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.calls = Counter(
             "roundhouse_tools_service_calls",
-            "Tool calls by outcome: ok, error, timeout, cancelled, refused.",
+            "Tool calls by outcome: ok, asked, error, timeout, cancelled, refused.",
             ["tool", "outcome"],
             registry=registry,
         )

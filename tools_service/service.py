@@ -16,6 +16,8 @@ from tools_service.executor import Executor
 from tools_service.metrics import Metrics
 from tools_service.runtimes import Table
 from tools_service.server import Parts, create_app
+from tools_service.task_store import MemoryStore
+from tools_service.tasks import Tasks
 from tools_service.tools.registry import Registry, Tool
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,12 @@ def assemble(
         table_file.read(config.table_path, table)
     registry = Registry(tools)
     executor = Executor(config, registry, table, Metrics(prometheus))
-    return Parts(config, registry, executor, table, prometheus)
+    return Parts(config, registry, executor, table, _tasks(config), prometheus)
+
+
+def _tasks(config: ToolsServiceConfig) -> Tasks:
+    bounds = config.tasks
+    return Tasks(bounds, MemoryStore(most=bounds.most, per_caller=bounds.per_caller))
 
 
 def listen(config: ToolsServiceConfig) -> socket.socket:
@@ -83,6 +90,7 @@ async def serve(
 async def _end(parts: Parts, server: uvicorn.Server, stop: asyncio.Event) -> None:
     await stop.wait()
     logger.info("tools service draining, %d calls in flight", parts.executor.running)
+    parts.tasks.drain()
     await parts.executor.drain(parts.config.shutdown_s)
     server.should_exit = True
 
