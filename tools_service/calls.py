@@ -41,6 +41,8 @@ from tools_service.tools.registry import Registry, Tool
 
 GROUP_KEY = "roundhouse/group"
 
+_ANSWER_S = 600.0  # how long a user may think about a request of ours
+
 _CAPABILITY = {
     "elicitation/create": "elicitation",
     "sampling/createMessage": "sampling",
@@ -157,7 +159,7 @@ async def _send(ctx: RequestContext, ask: InputRequest) -> BaseModel:
         kind = ListRootsResult
     # On the stream of this call: the client may listen to no other.
     metadata = ServerMessageMetadata(related_request_id=ctx.request_id)
-    return await ctx.session.send_request(ask, kind, metadata=metadata)
+    return await ctx.session.send_request(ask, kind, _ANSWER_S, metadata)
 
 
 def _group(meta: RequestParamsMeta | None) -> Group:

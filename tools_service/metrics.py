@@ -51,6 +51,11 @@ class Metrics:
             ["tool"],
             registry=registry,
         )
+        self.tasks = Gauge(
+            "roundhouse_tools_service_tasks",
+            "Calls that run on as tasks and have not ended.",
+            registry=registry,
+        )
         self._waiting = Gauge(
             "roundhouse_tools_service_waiting",
             "Tool calls that wait for a slot.",

@@ -10,7 +10,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from tools_service import table_file
-from tools_service.config import ToolsServiceConfig
+from tools_service.config import TasksConfig, ToolsServiceConfig
 from tools_service.errors import ConfigError
 from tools_service.executor import Executor
 from tools_service.metrics import Metrics
@@ -35,13 +35,15 @@ def assemble(
     if config.table_path is not None:
         table_file.read(config.table_path, table)
     registry = Registry(tools)
-    executor = Executor(config, registry, table, Metrics(prometheus))
-    return Parts(config, registry, executor, table, _tasks(config), prometheus)
+    metrics = Metrics(prometheus)
+    executor = Executor(config, registry, table, metrics)
+    return Parts(config, registry, executor, table, _tasks(config.tasks, metrics), prometheus)
 
 
-def _tasks(config: ToolsServiceConfig) -> Tasks:
-    bounds = config.tasks
-    return Tasks(bounds, MemoryStore(most=bounds.most, per_caller=bounds.per_caller))
+def _tasks(bounds: TasksConfig, metrics: Metrics) -> Tasks:
+    tasks = Tasks(bounds, MemoryStore(most=bounds.most, per_caller=bounds.per_caller))
+    metrics.tasks.set_function(lambda: tasks.live)
+    return tasks
 
 
 def listen(config: ToolsServiceConfig) -> socket.socket:

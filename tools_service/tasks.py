@@ -71,6 +71,11 @@ class Tasks:
         self._watchers = Watchers(store)
         self._draining = False
 
+    @property
+    def live(self) -> int:
+        """Tasks that have not ended."""
+        return len(self._live)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Tasks can be begun inside the block; those that have not ended with it are cut off."""
