@@ -63,11 +63,6 @@ def result(answer: Answer) -> CallToolResult:
     )
 
 
-def refused(text: str) -> CallToolResult:
-    """The result of a call that never became one."""
-    return result(Answer(f"error: {text}", "refused"))
-
-
 def asked(needed: InputNeeded) -> InputRequiredResult:
     """What the client has to find out before it repeats the call."""
     asks = {key: {"method": ask.method, "params": ask.params} for key, ask in needed.asks.items()}

@@ -31,7 +31,7 @@ from pydantic import BaseModel
 from tools_service.answers import asked, result
 from tools_service.door import caller
 from tools_service.ears import Ears, RequestContext, listening
-from tools_service.errors import Draining, UnknownTool
+from tools_service.errors import Draining, Refusal, UnknownTool
 from tools_service.executor import Call, Executor
 from tools_service.policy import Group
 from tools_service.rounds import Leg, Requests, converse, dumped
@@ -78,6 +78,10 @@ class Calls:
         if is_modern(ctx):
             return await leg(inputs, ears)
         return await converse(leg, inputs, ears, lambda asks: _request(ctx, asks))
+
+    def refuse(self, name: str, refusal: Refusal) -> CallToolResult:
+        """The result of a call that nobody will run."""
+        return result(self._executor.refuse(name, refusal))
 
     def leg(self, ctx: RequestContext, params: CallToolRequestParams) -> Leg:
         """Runs the call once, with what is known by then."""

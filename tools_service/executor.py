@@ -172,6 +172,12 @@ class Executor:
         self._count(call.tool, answer.outcome)
         return answer
 
+    def refuse(self, tool: str, refusal: Refusal) -> Answer:
+        """The answer to a call that gets no further than this; counted like any other."""
+        answer = Answer(f"error: {refusal}", refusal.outcome)
+        self._count(tool, answer.outcome)
+        return answer
+
     async def _answer(self, call: Call, announce: Announce) -> Answer:
         try:
             job = self._prepare(call)

@@ -24,6 +24,9 @@ class Watchers:
         self._store = store
         self._watchers: set[_Watcher] = set()
 
+    def __len__(self) -> int:
+        return len(self._watchers)
+
     def notice(self, id: str) -> None:
         """A task has changed."""
         for watcher in self._watchers:

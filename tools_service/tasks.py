@@ -10,9 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, M
 from dataclasses import dataclass, field, replace
 
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, CallToolResult, ErrorData
+from mcp_types import INTERNAL_ERROR, CallToolResult, ErrorData, TextContent
 
-from tools_service.answers import refused
 from tools_service.config import TasksConfig
 from tools_service.ears import Ears
 from tools_service.errors import Draining
@@ -75,6 +74,11 @@ class Tasks:
     def live(self) -> int:
         """Tasks that have not ended."""
         return len(self._live)
+
+    @property
+    def watchers(self) -> int:
+        """Open streams of changes."""
+        return len(self._watchers)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -187,7 +191,8 @@ class Tasks:
         size = len(json.dumps(whole, separators=(",", ":")).encode())
         if size <= self._config.result_bytes:
             return whole
-        return dumped(refused(f"the result has {size} bytes, more than a task may keep"))
+        text = f"error: the result has {size} bytes, more than a task may keep"
+        return dumped(CallToolResult(content=[TextContent(type="text", text=text)], is_error=True))
 
 
 def _cut_off(task: Task, why: str | None) -> Task:

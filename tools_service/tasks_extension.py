@@ -25,7 +25,7 @@ from mcp_types import (
 )
 from pydantic import ConfigDict, Field
 
-from tools_service.answers import asked, refused
+from tools_service.answers import asked
 from tools_service.calls import Calls, inputs_of, is_modern, missing_capability
 from tools_service.config import ToolsServiceConfig
 from tools_service.door import caller
@@ -37,6 +37,7 @@ from tools_service.tools.registry import Tool
 
 _NAME = "io.modelcontextprotocol/tasks"
 _MOST_WATCHED = 256
+_MOST_STREAMS = 256
 
 
 class TaskParams(RequestParams):
@@ -93,7 +94,7 @@ class TasksExtension:
         try:
             task = await self._tasks.begin(caller(), self._calls.leg(ctx, params), inputs)
         except TooManyTasks as exc:
-            return refused(str(exc))
+            return self._calls.refuse(params.name, exc)
         except Draining as exc:
             raise MCPError(INTERNAL_ERROR, str(exc)) from exc
         return {"resultType": "task", **self._shown(task)}
@@ -107,6 +108,8 @@ class TasksExtension:
             raise MCPError(INVALID_PARAMS, f"taskIds must be a list of at most {_MOST_WATCHED}")
         if ids:
             _check_capable(ctx)
+        if self._tasks.watchers >= _MOST_STREAMS:
+            raise MCPError(INTERNAL_ERROR, "too many clients listen already")
         who, meta = caller(), {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
         agreed = [id for id in ids if isinstance(id, str) and await self._has(who, id)]
         await self._acknowledge(ctx, agreed, meta)

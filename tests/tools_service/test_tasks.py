@@ -215,6 +215,7 @@ async def test_the_number_of_tasks_is_bounded_for_each_caller_and_for_all() -> N
         await one.begin("gate")
         refused = await one.call("gate")
         assert (refused["isError"], "too many tasks" in said(refused)) == (True, True)
+        assert made.metric("calls_total", tool="gate", outcome="refused") == 1
         await two.begin("gate")
         assert (await three.call("gate"))["isError"]
 
@@ -266,3 +267,13 @@ async def test_the_header_must_name_the_task(service: Stand, tasks: TaskClient) 
     with pytest.raises(Refused, match="Mcp-Name") as refused:
         await tasks.ask("tasks/get", taskId=id, name="another")
     assert refused.value.code == -32020
+    assert (await tasks.ask("tasks/get", taskId=id, name=f"{id} "))["taskId"] == id
+
+
+async def test_a_client_that_leaves_does_not_take_its_task_along(service: Stand) -> None:
+    async with client(service.url) as leaving:
+        id = await leaving.begin("gate")
+        await service.gate.started.wait()
+    service.gate.opened.set()
+    async with client(service.url) as back:
+        assert (await back.until(id, *ENDED))["status"] == "completed"

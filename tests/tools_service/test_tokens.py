@@ -112,3 +112,30 @@ def test_allow_lists_without_a_token_are_refused() -> None:
     config = ToolsServiceConfig(tenants={"a": ("search",)})
     with pytest.raises(ConfigError, match="needs a token"):
         config.check_door()
+
+
+async def test_a_session_is_of_no_use_to_another_tenant(service: Stand) -> None:
+    """The id of a session of 2025-11-25 is not a key: only its tenant may go on with it."""
+    greeting = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        },
+    }
+    listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+    base = {"accept": "application/json, text/event-stream"}
+    statuses: list[int] = []
+    async with ClientSession(headers=base) as http:
+        mine, others = ({"authorization": f"Bearer {token(sub=sub)}"} for sub in ("a", "b"))
+        async with http.post(f"{service.url}/mcp", json=greeting, headers=mine) as response:
+            session = {"mcp-session-id": response.headers["mcp-session-id"]}
+            await response.read()
+        for shown in (others, mine):
+            headers = {**shown, **session, "mcp-protocol-version": "2025-11-25"}
+            async with http.post(f"{service.url}/mcp", json=listing, headers=headers) as response:
+                statuses.append(response.status)
+    assert statuses == [404, 200]
