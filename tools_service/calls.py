@@ -16,9 +16,7 @@ from mcp_types import (
     CallToolRequestParams,
     CallToolResult,
     ClientCapabilities,
-    CreateMessageRequest,
     CreateMessageResult,
-    ElicitRequest,
     ElicitResult,
     InputRequest,
     InputRequiredResult,
@@ -36,7 +34,7 @@ from tools_service.executor import Call, Executor
 from tools_service.policy import Group
 from tools_service.rounds import Leg, Requests, converse, dumped
 from tools_service.tenants import Tenants
-from tools_service.tools.asks import Ask, InputNeeded, Inputs, Values
+from tools_service.tools.asks import InputNeeded, Inputs, Values
 from tools_service.tools.registry import Registry, Tool
 
 GROUP_KEY = "roundhouse/group"
@@ -47,6 +45,11 @@ _CAPABILITY = {
     "elicitation/create": "elicitation",
     "sampling/createMessage": "sampling",
     "roots/list": "roots",
+}
+_ANSWERS: Mapping[str, type[BaseModel]] = {
+    "elicitation/create": ElicitResult,
+    "sampling/createMessage": CreateMessageResult,
+    "roots/list": ListRootsResult,
 }
 
 
@@ -100,8 +103,7 @@ class Calls:
                 needed = answer.asked
                 if needed is None:
                     return result(answer)
-            _check_askable(needed.asks, inputs.askable)
-            return asked(needed)
+            return requiring(needed, inputs)
 
         return run
 
@@ -140,12 +142,16 @@ def missing_capability(required: Mapping[str, object]) -> MCPError:
     )
 
 
-def _check_askable(asks: Mapping[str, Ask], askable: frozenset[str]) -> None:
+def requiring(needed: InputNeeded, inputs: Inputs) -> InputRequiredResult:
+    """The result that asks for it. Raises MCPError when the client can't be asked such things."""
     lacking: dict[str, object] = {
-        _CAPABILITY[ask.method]: {} for ask in asks.values() if ask.method not in askable
+        _CAPABILITY[ask.method]: {}
+        for ask in needed.asks.values()
+        if ask.method not in inputs.askable
     }
     if lacking:
         raise missing_capability(lacking)
+    return asked(needed)
 
 
 async def _request(ctx: RequestContext, asks: Requests) -> Mapping[str, Values]:
@@ -154,16 +160,9 @@ async def _request(ctx: RequestContext, asks: Requests) -> Mapping[str, Values]:
 
 
 async def _send(ctx: RequestContext, ask: InputRequest) -> BaseModel:
-    kind: type[BaseModel]
-    if isinstance(ask, ElicitRequest):
-        kind = ElicitResult
-    elif isinstance(ask, CreateMessageRequest):
-        kind = CreateMessageResult
-    else:
-        kind = ListRootsResult
     # On the stream of this call: the client may listen to no other.
     metadata = ServerMessageMetadata(related_request_id=ctx.request_id)
-    return await ctx.session.send_request(ask, kind, _ANSWER_S, metadata)
+    return await ctx.session.send_request(ask, _ANSWERS[ask.method], _ANSWER_S, metadata)
 
 
 def _group(meta: RequestParamsMeta | None) -> Group:

@@ -1,6 +1,7 @@
 """The MCP extension `io.modelcontextprotocol/tasks`: which calls become tasks, and its methods."""
 
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -25,8 +26,7 @@ from mcp_types import (
 )
 from pydantic import ConfigDict, Field
 
-from tools_service.answers import asked
-from tools_service.calls import Calls, inputs_of, is_modern, missing_capability
+from tools_service.calls import Calls, inputs_of, is_modern, missing_capability, requiring
 from tools_service.config import ToolsServiceConfig
 from tools_service.door import caller
 from tools_service.ears import RequestContext
@@ -90,13 +90,12 @@ class TasksExtension:
         inputs = inputs_of(ctx, params)
         needed = self._calls.needed(params.name, inputs)
         if needed is not None:  # asked before there is a task, so that nothing is begun in vain
-            return asked(needed)
+            return requiring(needed, inputs)
         try:
-            task = await self._tasks.begin(caller(), self._calls.leg(ctx, params), inputs)
+            with _translated():
+                task = await self._tasks.begin(caller(), self._calls.leg(ctx, params), inputs)
         except TooManyTasks as exc:
             return self._calls.refuse(params.name, exc)
-        except Draining as exc:
-            raise MCPError(INTERNAL_ERROR, str(exc)) from exc
         return {"resultType": "task", **self._shown(task)}
 
     async def _listen(
@@ -126,25 +125,19 @@ class TasksExtension:
 
     async def _get(self, ctx: RequestContext, params: TaskParams) -> HandlerResult:
         _check_request(ctx, params)
-        try:
+        with _translated():
             return self._detailed(await self._tasks.find(caller(), params.task_id))
-        except UnknownTask as exc:
-            raise MCPError(INVALID_PARAMS, str(exc)) from exc
 
     async def _update(self, ctx: RequestContext, params: UpdateParams) -> HandlerResult:
         _check_request(ctx, params)
-        try:
+        with _translated():
             await self._tasks.answer(caller(), params.task_id, params.input_responses)
-        except UnknownTask as exc:
-            raise MCPError(INVALID_PARAMS, str(exc)) from exc
         return EmptyResult()
 
     async def _cancel(self, ctx: RequestContext, params: TaskParams) -> HandlerResult:
         _check_request(ctx, params)
-        try:
+        with _translated():
             await self._tasks.cancel(caller(), params.task_id)
-        except UnknownTask as exc:
-            raise MCPError(INVALID_PARAMS, str(exc)) from exc
         return EmptyResult()
 
     async def _has(self, who: str, id: str) -> bool:
@@ -180,6 +173,17 @@ class TasksExtension:
         if task.error is not None:
             shown["error"] = dict(task.error)
         return shown
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Our errors as MCP's."""
+    try:
+        yield
+    except UnknownTask as exc:
+        raise MCPError(INVALID_PARAMS, str(exc)) from exc
+    except Draining as exc:
+        raise MCPError(INTERNAL_ERROR, str(exc)) from exc
 
 
 def _is_capable(ctx: RequestContext) -> bool:

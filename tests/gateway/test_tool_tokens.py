@@ -8,8 +8,9 @@ import pytest
 
 from gateway.access import Access
 from gateway.errors import ToolsDown
-from gateway.events import ToolOutcome
+from gateway.events import ToolOutcome, ToolSpec
 from gateway.tool_client import ToolClient, ToolClientConfig
+from gateway.tool_lists import ToolLists
 from gateway.tool_tokens import Tokens
 from tests.parts.clock import Clock
 from tests.tools_service.tool_stand_ins import Stand, stand
@@ -71,3 +72,18 @@ async def test_a_token_is_used_again_and_renewed_before_it_expires() -> None:
     known = await verifier.verify_token(second.removeprefix("Bearer "))
     assert known is not None
     assert known.subject == ONE
+
+
+async def test_lists_of_tenants_that_stay_away_are_dropped() -> None:
+    asked: list[str] = []
+
+    async def fetch(tenant: str) -> tuple[ToolSpec, ...]:
+        asked.append(tenant)
+        return ()
+
+    lists = ToolLists(fetch, ttl_s=3600)
+    for number in range(300):
+        await lists.get(str(number))
+    await lists.get("299")
+    await lists.get("0")
+    assert (asked.count("299"), asked.count("0")) == (1, 2)

@@ -10,8 +10,8 @@ from mcp import Client
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, TextContent
 from prometheus_client import CollectorRegistry
 
-from tests.conformance.fixture_tools import NAME, PNG, Fixture, asks, says
-from tests.tools_service.task_stand_ins import Refused, client
+from tests.conformance.fixture_tools import NAME, PNG, Fixture, asks, says, task
+from tests.tools_service.task_stand_ins import TASKS, Refused, client
 from tests.tools_service.test_tokens import token
 from tests.tools_service.tool_stand_ins import Gate, Stand
 from tools_service.config import ToolsServiceConfig
@@ -47,6 +47,7 @@ async def count(arguments: Arguments, context: Context) -> Output:
 TOOLS = [
     Fixture("ask", asks("answered", "a state", name=NAME)),
     Fixture("needs", greet, annotations=Annotations(False, False, False, needs={"user": NAME})),
+    Fixture("task", greet, annotations=task("required", {"user": NAME})),
     Fixture("count", count),
     Fixture("lies", says(Output("3", {"count": "three"})), output_schema=COUNT),
     Fixture("silent", says(Output("3")), output_schema=COUNT),
@@ -90,10 +91,13 @@ async def test_a_tool_asks_the_user_of_the_client(service: Stand, era: str, tool
     assert service.parts.executor.running == 0
 
 
-async def test_a_client_that_cannot_be_asked_is_told_what_is_missing(service: Stand) -> None:
-    async with client(service.url, sampling={}) as mute:
+@pytest.mark.parametrize("tool", ["ask", "needs", "task"])
+async def test_a_client_that_cannot_be_asked_is_told_what_is_missing(
+    service: Stand, tool: str
+) -> None:
+    async with client(service.url, sampling={}, extensions={TASKS: {}}) as mute:
         with pytest.raises(Refused) as refused:
-            await mute.call("ask")
+            await mute.call(tool)
     assert refused.value.code == -32021
     assert refused.value.data == {"requiredCapabilities": {"elicitation": {}}}
 

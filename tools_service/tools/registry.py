@@ -37,7 +37,7 @@ class Annotations:
     open_world: bool
     task: Literal["forbidden", "optional", "required"] = "forbidden"
     """Whether a call runs on as a task, where the client can handle one."""
-    needs: Mapping[str, Ask] = field(default_factory=dict)
+    needs: Mapping[str, Ask] = field(default_factory=dict, hash=False)
     """What the user is asked before the tool starts."""
 
     @property
@@ -75,7 +75,7 @@ class Context:
     group: str | None = None
     caller: str = ""
     tell: Tell = field(default=untold, compare=False)
-    inputs: Inputs = NOTHING
+    inputs: Inputs = field(default=NOTHING, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
