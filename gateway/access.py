@@ -37,5 +37,10 @@ class Access:
         return shown[:DIGEST_CHARS]
 
 
+def tenant_of(key: str) -> str:
+    """The name of the tenant that has this key."""
+    return _digest(key)[:DIGEST_CHARS]
+
+
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()

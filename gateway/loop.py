@@ -187,7 +187,7 @@ class ToolLoop:
         # How many calls the turn will have is not known while it is still being written.
         calls = ToolGroup(group_id, size=len(tasks) + 1, deadline_s=left_s)
         timeout_s = min(self._context.config.call_timeout_s, left_s)
-        work = self._context.runner.run(call, self._job.session.id, calls, timeout_s, self._hear)
+        work = self._context.runner.run(call, self._job.session, calls, timeout_s, self._hear)
         task = tasks[call.id] = group.create_task(work, name=f"tool {call.name}")
         task.add_done_callback(lambda _: self._arrived.set())
 

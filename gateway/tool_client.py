@@ -19,8 +19,11 @@ import msgspec
 from yarl import URL
 
 from gateway import tool_wire as wire
+from gateway.access import ANYONE
 from gateway.errors import ToolsDown
 from gateway.events import ToolGroup, ToolOutcome, ToolSpec, ToolStarted
+from gateway.tool_lists import ToolLists
+from gateway.tool_tokens import Tokens
 
 _HEADERS = {
     "accept": "application/json, text/event-stream",
@@ -46,6 +49,20 @@ class ToolClientConfig:
     list_ttl_s: float = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One request, and the tenant it is made for."""
+
+    number: int
+    method: str
+    params: Mapping[str, Any]
+    tenant: str
+
+    def body(self) -> bytes:
+        parts = {"id": self.number, "method": self.method, "params": self.params}
+        return msgspec.json.encode({"jsonrpc": "2.0", **parts})
+
+
 class ToolClient:
     """One per gateway: `async with ToolClient(config) as tools: ...`."""
 
@@ -54,17 +71,12 @@ class ToolClient:
         self._url = URL(config.url)
         self._ids = itertools.count(1)
         self._http: aiohttp.ClientSession | None = None
-        self._specs: tuple[ToolSpec, ...] = ()
-        self._listing = asyncio.Lock()
-        self._listed_s = float("-inf")
-        self._failure: tuple[float, str] | None = None
+        self._tokens = Tokens(config.token) if config.token else None
+        self._lists = ToolLists(self._list, config.list_ttl_s)
 
     async def __aenter__(self) -> Self:
-        headers = dict(_HEADERS)
-        if self._config.token:
-            headers["authorization"] = f"Bearer {self._config.token}"
         self._http = aiohttp.ClientSession(
-            headers=headers,
+            headers=_HEADERS,
             connector=aiohttp.TCPConnector(
                 limit=self._config.connections, keepalive_timeout=_KEEP_ALIVE_S
             ),
@@ -93,18 +105,9 @@ class ToolClient:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
-    async def tools(self) -> tuple[ToolSpec, ...]:
-        """The tools on offer, at most `list_ttl_s` old. Raises ToolsDown.
-
-        However many ask at once, one request is made, and all share its end.
-        """
-        asked_s = _now()
-        async with self._listing:
-            if self._failure and self._failure[0] >= asked_s:
-                raise ToolsDown(self._failure[1])
-            if _now() - self._listed_s >= self._config.list_ttl_s:
-                await self._relist()
-            return self._specs
+    async def tools(self, tenant: str = ANYONE) -> tuple[ToolSpec, ...]:
+        """The tools on offer to a tenant, at most `list_ttl_s` old. Raises ToolsDown."""
+        return await self._lists.get(tenant)
 
     async def call(
         self,
@@ -114,6 +117,7 @@ class ToolClient:
         session: str,
         group: ToolGroup | None,
         timeout_s: float,
+        tenant: str = ANYONE,
     ) -> AsyncGenerator[ToolStarted | ToolOutcome, None]:
         """Runs a tool: at most one ToolStarted, then exactly one ToolOutcome, the last event.
 
@@ -122,7 +126,7 @@ class ToolClient:
         """
         began_s = time.perf_counter()  # a loop's clock may tick in milliseconds
         number = next(self._ids)
-        params = {
+        params: dict[str, Any] = {
             "name": name,
             "arguments": dict(arguments),
             "_meta": {
@@ -133,7 +137,7 @@ class ToolClient:
         }
         # The service keeps the bound itself and knows better what happened: it gets a blink more.
         deadline_s = _now() + timeout_s + _GRACE_S
-        messages = self._exchange(number, "tools/call", params, deadline_s)
+        messages = self._exchange(_Question(number, "tools/call", params, tenant), deadline_s)
         started: ToolStarted | None = None
         try:
             async with aclosing(messages):
@@ -153,23 +157,11 @@ class ToolClient:
         assert self._http is not None, "used outside `async with`"
         return self._http
 
-    async def _relist(self) -> None:
-        try:
-            try:
-                self._specs = await self._list()
-            except ToolsDown:
-                # Reading twice harms nobody, and the first try may have met a restart.
-                self._specs = await self._list()
-        except ToolsDown as exc:
-            self._failure = (_now(), exc.message)
-            raise
-        self._listed_s = _now()
-
-    async def _list(self) -> tuple[ToolSpec, ...]:
+    async def _list(self, tenant: str) -> tuple[ToolSpec, ...]:
         specs: list[ToolSpec] = []
         cursor: str | None = None
         for _ in range(_MOST_PAGES):
-            page = await self._page(cursor)
+            page = await self._page(tenant, cursor)
             specs += (
                 ToolSpec(tool.name, tool.description, tool.input_schema) for tool in page.tools
             )
@@ -178,10 +170,10 @@ class ToolClient:
                 return tuple(specs)
         raise ToolsDown("the list of tools has no end")
 
-    async def _page(self, cursor: str | None) -> wire.Page:
+    async def _page(self, tenant: str, cursor: str | None) -> wire.Page:
         params = {"_meta": wire.META} if cursor is None else {"_meta": wire.META, "cursor": cursor}
-        deadline_s = _now() + self._config.timeout_s
-        messages = self._exchange(next(self._ids), "tools/list", params, deadline_s)
+        question = _Question(next(self._ids), "tools/list", params, tenant)
+        messages = self._exchange(question, _now() + self._config.timeout_s)
         try:
             async with aclosing(messages):
                 async for message in messages:
@@ -192,18 +184,18 @@ class ToolClient:
         raise ToolsDown("the tools service ended its answer without a result")
 
     async def _exchange(
-        self, number: int, method: str, params: Mapping[str, Any], deadline_s: float
+        self, question: _Question, deadline_s: float
     ) -> AsyncGenerator[wire.Message, None]:
         """One POST and its messages, the last with a result. Raises ToolsDown and TimeoutError."""
         try:
-            response = await self._post(number, method, params, deadline_s)
+            response = await self._post(question, deadline_s)
             answers = _messages(response, deadline_s)
             try:
                 async for data in answers:
                     message = wire.read(data, wire.Message)
                     if message.error is not None:
                         raise ToolsDown(f"the tools service refused: {message.error.message}")
-                    if message.result and message.id != number:
+                    if message.result and message.id != question.number:
                         raise ToolsDown("the tools service answered another question")
                     if message.result:
                         await _finish(response)
@@ -215,16 +207,15 @@ class ToolClient:
         except aiohttp.ClientError as exc:
             raise ToolsDown(f"{type(exc).__name__}: {exc}") from exc
 
-    async def _post(
-        self, number: int, method: str, params: Mapping[str, Any], deadline_s: float
-    ) -> aiohttp.ClientResponse:
-        body = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-        headers = {"mcp-method": method}
-        if method == "tools/call":
-            headers["mcp-name"] = wire.header(params["name"])
+    async def _post(self, question: _Question, deadline_s: float) -> aiohttp.ClientResponse:
+        headers = {"mcp-method": question.method}
+        if question.method == "tools/call":
+            headers["mcp-name"] = wire.header(question.params["name"])
+        if self._tokens is not None:
+            headers["authorization"] = self._tokens.header(question.tenant)
         async with asyncio.timeout_at(deadline_s):
             response = await self._session.post(
-                self._url, data=msgspec.json.encode(body), headers=headers, allow_redirects=False
+                self._url, data=question.body(), headers=headers, allow_redirects=False
             )
         if response.status in (200, 400, 404) and _is_known(response.content_type):
             return response

@@ -18,6 +18,7 @@ from gateway.events import (
     ToolStarted,
 )
 from gateway.metrics import Metrics
+from gateway.sessions import Session
 from gateway.tool_client import ToolClient
 from gateway.wire import ServerTools
 
@@ -85,7 +86,7 @@ class CallRunner:
         self._fail_as_result = fail_as_result
 
     async def run(
-        self, call: ToolCall, session: str, group: ToolGroup, timeout_s: float, emit: Emit
+        self, call: ToolCall, session: Session, group: ToolGroup, timeout_s: float, emit: Emit
     ) -> ToolsDown | None:
         """Run one call to its end. A broken service is returned, so that no sibling is cancelled.
 
@@ -105,7 +106,7 @@ class CallRunner:
         return None
 
     async def _outcome(
-        self, call: ToolCall, session: str, group: ToolGroup, timeout_s: float, emit: Emit
+        self, call: ToolCall, session: Session, group: ToolGroup, timeout_s: float, emit: Emit
     ) -> ToolOutcome:
         try:
             arguments = _decode(call.arguments.encode() or b"{}")
@@ -114,7 +115,12 @@ class CallRunner:
         if self._client is None:
             raise ToolsDown("this gateway has no tools service")
         events = self._client.call(
-            call.name, arguments, session=session, group=group, timeout_s=timeout_s
+            call.name,
+            arguments,
+            session=session.id,
+            group=group,
+            timeout_s=timeout_s,
+            tenant=session.tenant,
         )
         async with aclosing(events):
             async for event in events:

@@ -33,7 +33,7 @@ class Turns:
         after = messages[-1] if isinstance(messages, list) and messages else None
         request = self._restored(request, session)
         if request.server_tools is not None:
-            offered = await self._offered(request, request.server_tools)
+            offered = await self._offered(request, request.server_tools, session.tenant)
             job = Job(engine, request, session, answer_id, after)
             return ToolLoop(self._context, job, offered).run()
         session.phase = Phase.GENERATING
@@ -52,7 +52,7 @@ class Turns:
         return dataclasses.replace(request, body={**request.body, "messages": whole})
 
     async def _offered(
-        self, request: ApiRequest, wanted: ServerTools
+        self, request: ApiRequest, wanted: ServerTools, tenant: str
     ) -> dict[str, ToolSpec] | None:
         """The tools on offer; None when the service is down and answers may do without it."""
         if request.body.get("n") not in (None, 1):
@@ -64,7 +64,7 @@ class Turns:
                 "this gateway has no tools service; leave the 'mcp' entry out", param="tools"
             )
         try:
-            return offer(wanted, await self._client.tools())
+            return offer(wanted, await self._client.tools(tenant))
         except ToolsDown:
             if self._context.config.when_down == "error":
                 raise

@@ -1,10 +1,11 @@
-"""The three commands and their options.
+"""The commands and their options.
 
 What a command needs is imported when it runs: `--help` and a mistyped option answer at once.
 """
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,6 +120,19 @@ def doctor(
     from roundhouse.doctor import examine
 
     raise typer.Exit(examine(config, profile, Flags(port, tools_port), os.environ))
+
+
+@app.command()
+def tenant() -> None:
+    """Print the names of tenants, for `tools_service.tenants`.
+
+    Reads their API keys from ROUNDHOUSE_API_KEYS, or else from standard input, never from the
+    command line, which everybody on the machine can read.
+    """
+    from roundhouse.tenants import names
+
+    for name in names(os.environ, sys.stdin):
+        typer.echo(name)
 
 
 @contextmanager

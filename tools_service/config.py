@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from tools_service.errors import OpenDoor
+from tools_service.errors import ConfigError, OpenDoor
 
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ToolName = Literal["calculate", "extract", "fetch", "search"]
@@ -69,8 +69,27 @@ class ToolConfig(_Frozen):
         default=None, description="(p50, p90) in seconds, until it is measured"
     )
 
+    task: bool | None = Field(
+        default=None,
+        description="whether calls run on as tasks for clients that can; none: as the tool says",
+    )
+
 
 _ORDINARY = ToolConfig()
+
+
+class TasksConfig(_Frozen):
+    """Bounds of calls that run on as tasks. They are kept until they expire."""
+
+    ttl_s: PositiveSeconds = Field(
+        default=3600.0, description="longest life of a task, waits for the user included"
+    )
+    poll_s: PositiveSeconds = Field(default=1.0, description="how often clients should ask")
+    per_caller: Annotated[int, Field(ge=1)] = 32
+    most: Annotated[int, Field(ge=1)] = Field(default=256, description="tasks of all callers")
+    result_bytes: Annotated[int, Field(ge=1024)] = Field(
+        default=1024 * 1024, description="of one result; a larger one is an error"
+    )
 
 
 class ToolsServiceConfig(_Frozen):
@@ -95,6 +114,12 @@ class ToolsServiceConfig(_Frozen):
     waiting: Annotated[int, Field(ge=0)] = 1024
     per_tool: dict[str, ToolConfig] = Field(
         default_factory=dict, description="what is particular about a tool, by its name"
+    )
+    tasks: TasksConfig = TasksConfig()
+    tenants: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="the tools each tenant may use, `*` for the other tenants or for every tool; "
+        "none: everybody may use all",
     )
     policy: Literal["group", "sjf", "fifo"] = Field(
         default="group", description="which waiting call is next: see policy.py"
@@ -129,9 +154,11 @@ class ToolsServiceConfig(_Frozen):
         return f"[{self.host}]" if ":" in self.host else self.host
 
     def check_door(self) -> None:
-        """Raises OpenDoor when anyone on the network could run tools."""
+        """Raises ConfigError when anyone could run tools, or tools they may not."""
         if not self.is_loopback and not self.secret:
             raise OpenDoor(self.host)
+        if self.tenants and not self.secret:
+            raise ConfigError("tools_service.tenants needs a token: without, nobody can be known")
 
     def about(self, tool: str) -> ToolConfig:
         """What is particular about a tool."""

@@ -4,11 +4,14 @@ ToolsServiceError
 ├── ConfigError           the process must not start like this
 │   └── OpenDoor          beyond loopback without a token
 ├── BadTable              the runtime table's file is not ours or damaged
+├── BadOutput             a tool's result breaks its own output schema: a bug of the tool
 ├── Draining              the service is on its way out; ask another one
+├── UnknownTask           no task of that id belongs to this caller, or it has expired
 └── Refusal               this one call ends before its tool runs; the model sees the text
     ├── UnknownTool
     ├── BadArguments
     ├── QueueFull
+    ├── TooManyTasks      this caller, or all of them, have as many tasks as may be
     └── DeadlineUnmet     it would still wait for a slot when its caller's time is up
 ToolFailed                raised by a tool: its text is a result the model can act on
 ├── Forbidden             the guard will not let the service connect there
@@ -36,6 +39,17 @@ class OpenDoor(ConfigError):
 
 class BadTable(ToolsServiceError):
     """A runtime table file that cannot be read back."""
+
+
+class BadOutput(ToolsServiceError):
+    """A structured result that does not match the tool's output schema."""
+
+
+class UnknownTask(ToolsServiceError):
+    """There is no such task for this caller; whether there is one for others is not told."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such task, or it has expired")
 
 
 class Draining(ToolsServiceError):
@@ -71,6 +85,15 @@ class QueueFull(Refusal):
 
     def __init__(self, waiting: int) -> None:
         super().__init__(f"the tools service is overloaded ({waiting} calls wait); try again later")
+
+
+class TooManyTasks(Refusal):
+    """Tasks are kept until they expire, so their number is bounded."""
+
+    outcome = "refused"
+
+    def __init__(self, kept: int) -> None:
+        super().__init__(f"there are too many tasks already ({kept}); try again later")
 
 
 class DeadlineUnmet(Refusal):

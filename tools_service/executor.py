@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import Draining, Refusal, ToolFailed
@@ -14,6 +15,7 @@ from tools_service.queue import Queue
 from tools_service.runtimes import Expected, Key, Outcome, Table
 from tools_service.schedule import Schedule
 from tools_service.tools import clean
+from tools_service.tools.asks import NOTHING, InputNeeded, Inputs
 from tools_service.tools.registry import (
     Arguments,
     Context,
@@ -37,6 +39,10 @@ class Call:
     caller: str = ""
     """Whose token it came with; results are never shared between callers."""
     tell: Tell = untold
+    allowed: frozenset[str] | None = None
+    """The tools this caller may use; none: all."""
+    inputs: Inputs = NOTHING
+    """What the user has answered; a call with other inputs is another call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +70,13 @@ class Answer:
     cut_bytes: int = 0
     predicted_wait_s: float | None = None
     blocks: Sequence[Mapping[str, object]] = ()
+    asked: InputNeeded | None = None
+    """The outcome is `asked`: the tool is to be called anew, with answers to these."""
 
     @property
     def failed(self) -> bool:
         """The model asked for something it did not get."""
-        return self.outcome != "ok"
+        return self.outcome not in ("ok", "asked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +92,9 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    outcome: Outcome
+    outcome: Outcome | Literal["asked"]
     output: Output
+    asked: InputNeeded | None = None
 
 
 Announce = Callable[[Started], Awaitable[None]]
@@ -163,6 +172,12 @@ class Executor:
         self._count(call.tool, answer.outcome)
         return answer
 
+    def refuse(self, tool: str, refusal: Refusal) -> Answer:
+        """The answer to a call that gets no further than this; counted like any other."""
+        answer = Answer(f"error: {refusal}", refusal.outcome)
+        self._count(tool, answer.outcome)
+        return answer
+
     async def _answer(self, call: Call, announce: Announce) -> Answer:
         try:
             job = self._prepare(call)
@@ -181,7 +196,7 @@ class Executor:
             self._queue.leave(job.entry)
 
     def _prepare(self, call: Call) -> _Job:
-        tool = self._registry.find(call.tool)
+        tool = self._registry.find(call.tool, call.allowed)
         self._registry.check(tool, call.arguments)
         shape = self._registry.shape(tool, call.arguments)
         key = Key(tool.name, shape, tool.annotations.kind)
@@ -206,7 +221,8 @@ class Executor:
                 self._observe(job, "cancelled", self._clock() - started)
                 raise
             run_s = self._clock() - started
-        self._observe(job, ending.outcome, run_s)
+        if ending.outcome != "asked":  # half a call says nothing about a whole one
+            self._observe(job, ending.outcome, run_s)
         return self._finish(job, ending, wait_s, run_s)
 
     def _bound_s(self, job: _Job, wait_s: float) -> float:
@@ -220,8 +236,12 @@ class Executor:
         group = job.call.group
         try:
             async with asyncio.timeout(bound_s) as limit:
-                context = Context(group.session, group.id, job.call.caller, job.call.tell)
-                output = await job.tool.run(job.call.arguments, context)
+                call = job.call
+                context = Context(group.session, group.id, call.caller, call.tell, call.inputs)
+                output = await job.tool.run(call.arguments, context)
+                self._registry.verify(job.tool, output)
+        except InputNeeded as asked:
+            return _Ending("asked", Output(""), asked)
         except ToolFailed as exc:
             return _Ending("error", Output(f"error: {exc}"))
         except TimeoutError as exc:
@@ -257,6 +277,7 @@ class Executor:
             run_s=run_s,
             cut_bytes=cut_bytes,
             blocks=ending.output.blocks,
+            asked=ending.asked,
         )
 
     def _observe(self, job: _Job, outcome: Outcome, run_s: float) -> None:

@@ -14,7 +14,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.calls = Counter(
             "roundhouse_tools_service_calls",
-            "Tool calls by outcome: ok, error, timeout, cancelled, refused.",
+            "Tool calls by outcome: ok, asked, error, timeout, cancelled, refused.",
             ["tool", "outcome"],
             registry=registry,
         )
@@ -49,6 +49,11 @@ class Metrics:
             "roundhouse_tools_service_running",
             "Tool calls that hold a slot.",
             ["tool"],
+            registry=registry,
+        )
+        self.tasks = Gauge(
+            "roundhouse_tools_service_tasks",
+            "Calls that run on as tasks and have not ended.",
             registry=registry,
         )
         self._waiting = Gauge(

@@ -10,12 +10,14 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from tools_service import table_file
-from tools_service.config import ToolsServiceConfig
+from tools_service.config import TasksConfig, ToolsServiceConfig
 from tools_service.errors import ConfigError
 from tools_service.executor import Executor
 from tools_service.metrics import Metrics
 from tools_service.runtimes import Table
 from tools_service.server import Parts, create_app
+from tools_service.task_store import MemoryStore
+from tools_service.tasks import Tasks
 from tools_service.tools.registry import Registry, Tool
 
 logger = logging.getLogger(__name__)
@@ -33,8 +35,15 @@ def assemble(
     if config.table_path is not None:
         table_file.read(config.table_path, table)
     registry = Registry(tools)
-    executor = Executor(config, registry, table, Metrics(prometheus))
-    return Parts(config, registry, executor, table, prometheus)
+    metrics = Metrics(prometheus)
+    executor = Executor(config, registry, table, metrics)
+    return Parts(config, registry, executor, table, _tasks(config.tasks, metrics), prometheus)
+
+
+def _tasks(bounds: TasksConfig, metrics: Metrics) -> Tasks:
+    tasks = Tasks(bounds, MemoryStore(most=bounds.most, per_caller=bounds.per_caller))
+    metrics.tasks.set_function(lambda: tasks.live)
+    return tasks
 
 
 def listen(config: ToolsServiceConfig) -> socket.socket:
@@ -83,6 +92,7 @@ async def serve(
 async def _end(parts: Parts, server: uvicorn.Server, stop: asyncio.Event) -> None:
     await stop.wait()
     logger.info("tools service draining, %d calls in flight", parts.executor.running)
+    parts.tasks.drain()
     await parts.executor.drain(parts.config.shutdown_s)
     server.should_exit = True
 

@@ -154,7 +154,7 @@ async def test_session_and_group_reach_the_tool(service: Service, client: ToolCl
     group = ToolGroup("g", 2, deadline_s=5.0)
     async for _ in client.call("gate", {}, session="s", group=group, timeout_s=10):
         pass
-    assert service.gate.seen == [Context("s", "g", "gateway")]
+    assert service.gate.seen == [Context("s", "g", "anyone")]
 
 
 async def test_the_service_ends_a_call_at_the_callers_bound(

@@ -20,7 +20,7 @@ def rows() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "default"), rows())
 def test_a_setting_of_the_table_exists_and_has_that_default(name: str, default: str) -> None:
-    *above, last = name.replace("[]", ".0").split(".")
+    *above, last = name.replace("[]", ".0").removesuffix(".NAME").split(".")
     path = [int(step) if step.isdigit() else step for step in above]
     assert last in names(Profile.model_json_schema(), path)
     value: object = load(None, None, Flags())
@@ -32,9 +32,13 @@ def test_a_setting_of_the_table_exists_and_has_that_default(name: str, default: 
         assert default == value
 
 
-def test_the_settings_file_of_the_readme_can_be_used(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+def test_the_settings_files_of_the_readme_can_be_used(tmp_path: Path) -> None:
+    texts = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
     file = tmp_path / "house.yaml"
+    for text in texts:
+        file.write_text(text)
+        assert load(file, None, Flags())
+    text = texts[0]
     file.write_text(text)
     assert yaml.safe_load(text)["profiles"].keys() == {"gpu"}
     assert load(file, None, Flags()).engines[0].name == "small"

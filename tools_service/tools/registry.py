@@ -2,15 +2,24 @@
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from tools_service.errors import BadArguments, UnknownTool
+from tools_service.errors import BadArguments, BadOutput, UnknownTool
 from tools_service.runtimes import Kind
+from tools_service.tools.asks import NOTHING, Ask, Inputs
 
 Arguments = Mapping[str, object]
 Schema = Mapping[str, object]
@@ -26,6 +35,10 @@ class Annotations:
     read_only: bool
     idempotent: bool
     open_world: bool
+    task: Literal["forbidden", "optional", "required"] = "forbidden"
+    """Whether a call runs on as a task, where the client can handle one."""
+    needs: Mapping[str, Ask] = field(default_factory=dict, hash=False)
+    """What the user is asked before the tool starts."""
 
     @property
     def kind(self) -> Kind:
@@ -62,6 +75,7 @@ class Context:
     group: str | None = None
     caller: str = ""
     tell: Tell = field(default=untold, compare=False)
+    inputs: Inputs = field(default=NOTHING, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +94,8 @@ class Tool(Protocol):
     """A function the model may call.
 
     `run` is cancelled when the caller leaves or the time is up: it must stop then, and must not
-    block the event loop. It raises ToolFailed with a text for the model.
+    block the event loop. It raises ToolFailed with a text for the model, InputNeeded to be run
+    anew with answers of the user.
     """
 
     name: str
@@ -108,6 +123,11 @@ class Registry:
         self._validators = {
             name: Draft202012Validator(tool.input_schema) for name, tool in self._tools.items()
         }
+        self._promises = {
+            name: Draft202012Validator(tool.output_schema)
+            for name, tool in self._tools.items()
+            if tool.output_schema is not None
+        }
 
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._tools.values())
@@ -115,12 +135,13 @@ class Registry:
     def __contains__(self, name: object) -> bool:
         return name in self._tools
 
-    def find(self, name: str) -> Tool:
-        """Raises UnknownTool, with the names there are."""
-        try:
-            return self._tools[name]
-        except KeyError:
-            raise UnknownTool(name, tuple(self._tools)) from None
+    def find(self, name: str, allowed: Container[str] | None = None) -> Tool:
+        """Raises UnknownTool, with the names there are for a caller who is `allowed` these."""
+        tool = self._tools.get(name)
+        if tool is None or (allowed is not None and name not in allowed):
+            known = (known for known in self._tools if allowed is None or known in allowed)
+            raise UnknownTool(name, tuple(known))
+        return tool
 
     def check(self, tool: Tool, arguments: Arguments) -> None:
         """Raises BadArguments: the SDK does not compare arguments with the schema."""
@@ -128,6 +149,14 @@ class Registry:
         if error is not None:
             where = "/".join(str(part) for part in error.absolute_path) or "arguments"
             raise BadArguments(f"{where}: {error.message[:_LONGEST_COMPLAINT]}")
+
+    def verify(self, tool: Tool, output: Output) -> None:
+        """Raises BadOutput: clients refuse what does not keep the output schema's promise."""
+        promise = self._promises.get(tool.name)
+        error = best_match(promise.iter_errors(output.structured)) if promise else None
+        if error is not None:
+            where = "/".join(str(part) for part in error.absolute_path) or "the result"
+            raise BadOutput(f"{where} breaks {'/'.join(map(str, error.schema_path))}")
 
     def shape(self, tool: Tool, arguments: Arguments) -> str:
         """The tool's shape of these arguments, short enough for a table."""

@@ -1,0 +1,13 @@
+"""The names of tenants, as the gateway makes them from API keys."""
+
+from collections.abc import Mapping
+from typing import TextIO
+
+from gateway.access import tenant_of
+
+
+def names(environ: Mapping[str, str], typed: TextIO) -> list[str]:
+    """One name for each key: those of the environment or, if it has none, those typed in."""
+    text = environ.get("ROUNDHOUSE_API_KEYS", "").strip() or typed.read()
+    keys = text.replace(",", "\n").splitlines()
+    return [tenant_of(key.strip()) for key in keys if key.strip()]
