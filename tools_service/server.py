@@ -93,13 +93,10 @@ def create_app(parts: Parts) -> Starlette:
 
 
 def _mcp_server(parts: Parts) -> Server[dict[str, Any]]:
-    offers = [_offer(tool) for tool in parts.registry]
-    schemas = {tool.name: tool.input_schema for tool in parts.registry}
-
     async def list_tools(
         ctx: RequestContext, params: PaginatedRequestParams | None
     ) -> ListToolsResult:
-        return ListToolsResult(tools=offers)
+        return ListToolsResult(tools=[_offer(tool) for tool in parts.registry])
 
     async def call_tool(ctx: RequestContext, params: CallToolRequestParams) -> CallToolResult:
         call = Call(params.name, params.arguments or {}, _group(ctx.meta), CALLER, _teller(ctx))
@@ -114,7 +111,7 @@ def _mcp_server(parts: Parts) -> Server[dict[str, Any]]:
         version="0.1.0",
         on_list_tools=list_tools,
         on_call_tool=call_tool,
-        get_tool_input_schema=schemas.get,
+        get_tool_input_schema=parts.registry.schema,
     )
 
 

@@ -8,8 +8,10 @@ from typing import Protocol
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
 
-from tools_service.errors import BadArguments, UnknownTool
+from tools_service.errors import BadArguments, NameTaken, UnknownTool, Withdrawn
 from tools_service.runtimes import Kind
 
 Arguments = Mapping[str, object]
@@ -101,30 +103,63 @@ class Tool(Protocol):
 
 
 class Registry:
-    """The served tools, by name and in the order of their names."""
+    """The served tools, by name and in the order of their names. It changes while they are served.
 
-    def __init__(self, tools: Iterable[Tool]) -> None:
-        self._tools = {tool.name: tool for tool in sorted(tools, key=lambda tool: tool.name)}
-        self._validators = {
-            name: Draft202012Validator(tool.input_schema) for name, tool in self._tools.items()
-        }
+    Raises NameTaken: a name belongs to one tool.
+    """
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        self._validators: dict[str, Draft202012Validator] = {}
+        self._withdrawn: dict[str, str] = {}
+        for tool in tools:
+            self.add(tool)
 
     def __iter__(self) -> Iterator[Tool]:
-        return iter(self._tools.values())
+        return iter([self._tools[name] for name in sorted(self._tools)])
 
     def __contains__(self, name: object) -> bool:
-        return name in self._tools
+        return name in self._tools or name in self._withdrawn
+
+    def add(self, tool: Tool) -> None:
+        """Serves one more tool, or the same tool of the same upstream as it is now."""
+        held = self._tools.get(tool.name)
+        if held is not None and (held.upstream is None or held.upstream != tool.upstream):
+            raise NameTaken(tool.name, owner(held.upstream), owner(tool.upstream))
+        # No registry but the empty one: a schema of somebody else's must not make us fetch URLs.
+        validator = Draft202012Validator(tool.input_schema, registry=EMPTY_REGISTRY)
+        self._tools[tool.name] = tool
+        self._validators[tool.name] = validator
+        self._withdrawn.pop(tool.name, None)
+
+    def withdraw(self, name: str, upstream: str, why: str) -> None:
+        """Serves this upstream's tool no more; who calls it anyhow is told why."""
+        held = self._tools.get(name)
+        if held is None or held.upstream == upstream:
+            self._tools.pop(name, None)
+            self._validators.pop(name, None)
+            self._withdrawn[name] = why
+
+    def schema(self, name: str) -> dict[str, object] | None:
+        """The input schema of a served tool."""
+        tool = self._tools.get(name)
+        return None if tool is None else dict(tool.input_schema)
 
     def find(self, name: str) -> Tool:
-        """Raises UnknownTool, with the names there are."""
+        """Raises UnknownTool, with the names there are, and Withdrawn."""
+        if name in self._withdrawn:
+            raise Withdrawn(name, self._withdrawn[name])
         try:
             return self._tools[name]
         except KeyError:
-            raise UnknownTool(name, tuple(self._tools)) from None
+            raise UnknownTool(name, tuple(sorted(self._tools))) from None
 
     def check(self, tool: Tool, arguments: Arguments) -> None:
         """Raises BadArguments: the SDK does not compare arguments with the schema."""
-        error = best_match(self._validators[tool.name].iter_errors(arguments))
+        try:
+            error = best_match(self._validators[tool.name].iter_errors(arguments))
+        except Unresolvable as exc:
+            raise BadArguments(f"the schema of {tool.name} refers to nothing: {exc}") from exc
         if error is not None:
             where = "/".join(str(part) for part in error.absolute_path) or "arguments"
             raise BadArguments(f"{where}: {error.message[:_LONGEST_COMPLAINT]}")
@@ -132,6 +167,11 @@ class Registry:
     def shape(self, tool: Tool, arguments: Arguments) -> str:
         """The tool's shape of these arguments, short enough for a table."""
         return tool.shape(arguments)[:_LONGEST_SHAPE]
+
+
+def owner(upstream: str | None) -> str:
+    """Whose tool it is, for people."""
+    return "the service itself" if upstream is None else f"upstream {upstream}"
 
 
 def size_shape(arguments: Arguments) -> str:
