@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -89,8 +90,9 @@ def accept(config: ToolsServiceConfig, upstream: str) -> None:
     for before, after in changes:
         for mark, offer in (("-", before), ("+", after)):
             if offer is not None:
-                print(mark, msgspec.json.encode(offer, order="deterministic").decode())  # noqa: T201
-    print(f"{len(changes)} changes of {upstream} accepted")  # noqa: T201
+                # As ASCII, so that nothing in it stays unseen.
+                sys.stdout.write(f"{mark} {json.dumps(msgspec.to_builtins(offer))}\n")
+    sys.stdout.write(f"{len(changes)} changes of {upstream} accepted\n")
 
 
 def log(secrets: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from tools_service.errors import OpenDoor
-from tools_service.upstream_config import UpstreamConfig, UpstreamName
+from tools_service.upstream_config import NAME, UpstreamConfig
 
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ToolName = Literal["calculate", "extract", "fetch", "search"]
@@ -95,7 +95,7 @@ class ToolsServiceConfig(_Frozen):
     own: tuple[str, ...] = Field(
         default=(), description="modules with tools of one's own: import names or .py files"
     )
-    upstreams: dict[UpstreamName, UpstreamConfig] = Field(
+    upstreams: dict[str, UpstreamConfig] = Field(
         default_factory=dict, description="other MCP servers, by the names they get here"
     )
     pins_path: Path | None = Field(
@@ -124,7 +124,10 @@ class ToolsServiceConfig(_Frozen):
     shutdown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
 
     @model_validator(mode="after")
-    def _pinned(self) -> Self:
+    def _named_and_pinned(self) -> Self:
+        for name in self.upstreams:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"an upstream can't be called {name!r}: use letters and digits")
         if self.upstreams and self.pins_path is None:
             raise ValueError(
                 "upstreams need pins_path: the file that remembers which of their tools were "

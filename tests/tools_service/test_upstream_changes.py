@@ -258,3 +258,9 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object], compl
 def test_upstreams_without_a_memory_are_refused() -> None:
     with pytest.raises(ValidationError, match="upstreams need pins_path"):
         ToolsServiceConfig.model_validate({"upstreams": {"fx": stdio()}})
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "-a", "a" * 33])
+def test_an_upstream_has_a_name_that_tools_can_carry(name: str) -> None:
+    with pytest.raises(ValidationError, match="can't be called"):
+        ToolsServiceConfig.model_validate({"pins_path": "p", "upstreams": {name: stdio()}})

@@ -39,8 +39,8 @@ class Signature:
     """From the model's field names to parameters: pydantic reserves some names, Python does not."""
     contexts: tuple[str, ...]
     returned: TypeAdapter[Any]
-    text: bool
-    """It returns a text as it is."""
+    finished: bool
+    """It returns a text or an Output: the result as it is, with nothing to describe."""
 
     @property
     def name(self) -> str:
@@ -67,8 +67,8 @@ def signature(function: Callable[..., Any]) -> Signature:
         arguments.model_json_schema()
     except (PydanticUserError, TypeError) as exc:
         raise ConfigError(f"its type hints make no schema: {str(exc).splitlines()[0]}") from exc
-    text = hints["return"] is str
-    return Signature(function, description, arguments, fields, contexts, returned, text)
+    finished = hints["return"] in (str, Output)
+    return Signature(function, description, arguments, fields, contexts, returned, finished)
 
 
 def _arguments(
@@ -137,7 +137,7 @@ class FunctionTool:
         if isinstance(value, Output):
             return value
         adapter = self._said.returned
-        if self._said.text:
+        if self._said.finished:
             return Output(adapter.validate_python(value, strict=True))
         plain = adapter.dump_python(adapter.validate_python(value), mode="json")
         text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
@@ -147,7 +147,7 @@ class FunctionTool:
 
 def _object(said: Signature) -> Schema | None:
     """The output schema, where it returns objects; MCP has none for anything else."""
-    if said.text:
+    if said.finished:
         return None
     try:
         schema = _schema(said.returned, mode="serialization")

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from tools_service.errors import ConfigError
+from tools_service.tools import clean
 
 LARGEST = 64 * 1024
 _LONGEST_NAME = 64
@@ -42,6 +43,19 @@ class Offer(msgspec.Struct, frozen=True):
 def served_name(prefix: str, name: str) -> str:
     """The name models know it by: OpenAI's rules allow letters, digits, `_` and `-`."""
     return prefix + _NOT_IN_NAMES.sub("_", name)
+
+
+def legible(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema with its prose stripped of what can't be seen; names and values are left alone."""
+    return {key: _legible(key, value) for key, value in schema.items()}
+
+
+def _legible(key: str, value: object) -> object:
+    if isinstance(value, str):
+        return clean.strip(value) if key in ("description", "title") else value
+    if isinstance(value, list):
+        return [_legible("", item) for item in value]
+    return legible(value) if isinstance(value, dict) else value
 
 
 def check(prefix: str, offer: Offer) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from mcp_types import CallToolResult, ContentBlock, TextContent
 
@@ -55,5 +54,6 @@ def _blocks(result: CallToolResult) -> tuple[list[Mapping[str, object]], list[st
     return kept, dropped
 
 
-def _written(block: ContentBlock) -> dict[str, Any]:
-    return block.model_dump(mode="json", by_alias=True, exclude_none=True)
+def _written(block: ContentBlock) -> dict[str, object]:
+    written = clean.scrub(block.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return written if isinstance(written, dict) else {}

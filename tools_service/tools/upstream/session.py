@@ -6,14 +6,22 @@ from contextlib import asynccontextmanager
 from mcp import Client
 from mcp.client.session import IncomingMessage
 from mcp.shared.exceptions import MCPError
-from mcp_types import CONNECTION_CLOSED, Implementation, Tool, ToolListChangedNotification
+from mcp_types import (
+    CONNECTION_CLOSED,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    Implementation,
+    Tool,
+    ToolListChangedNotification,
+)
 from pydantic import ValidationError
 
 from tools_service.errors import UpstreamDown
 from tools_service.tools import clean
 from tools_service.tools.registry import Arguments, Output, Progress, Tell
 from tools_service.tools.upstream import replies
-from tools_service.tools.upstream.offers import Hints, Offer
+from tools_service.tools.upstream.offers import Hints, Offer, legible
 from tools_service.tools.upstream.transports import transport
 from tools_service.upstream_config import UpstreamConfig
 
@@ -23,6 +31,8 @@ MOST_TOOLS = 512
 _MODES = {"auto": "auto", "legacy": "legacy", "modern": "2026-07-28"}
 _US = Implementation(name="roundhouse-tools", version="0.1.0")
 _TERMINATED = "Session terminated"  # the SDK's word when a restarted server forgot the session
+# Any other error may be a server's own way to say that it forgot the session.
+_ORDINARY = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND, INTERNAL_ERROR})
 
 
 @asynccontextmanager
@@ -61,7 +71,9 @@ class Session:
         cursor: str | None = None
         for _ in range(MOST_PAGES):
             page = await self._client.list_tools(cursor=cursor)
-            offers += [_offer(tool) for tool in page.tools if wanted is None or tool.name in wanted]
+            # A name with a line end in it would forge lines of the log.
+            tools = (tool for tool in page.tools if tool.name.isprintable())
+            offers += [_offer(tool) for tool in tools if wanted is None or tool.name in wanted]
             cursor = page.next_cursor
             if cursor is None or len(offers) >= MOST_TOOLS:
                 break
@@ -76,8 +88,9 @@ class Session:
         try:
             result = await self._client.call_tool(tool, dict(arguments), progress_callback=passed)
         except MCPError as exc:
-            if exc.code == CONNECTION_CLOSED or exc.message == _TERMINATED:
+            if exc.code not in _ORDINARY:
                 self._look()
+            if exc.code == CONNECTION_CLOSED or exc.message == _TERMINATED:
                 raise UpstreamDown(self._name) from exc
             raise replies.failure(self._name, exc.message) from exc
         except (RuntimeError, ValidationError) as exc:
@@ -90,8 +103,8 @@ def _offer(tool: Tool) -> Offer:
     hints = tool.annotations
     return Offer(
         name=tool.name,
-        description=clean.strip(tool.description or ""),
-        input_schema=tool.input_schema,
+        description=clean.strip(tool.description or tool.title or tool.name),
+        input_schema=legible(tool.input_schema),
         output_schema=tool.output_schema,
         hints=Hints(hints.read_only_hint, hints.idempotent_hint, hints.open_world_hint)
         if hints

@@ -23,6 +23,7 @@ Streams = tuple[Any, Any]  # the SDK's own types for these are private
 Transport = AbstractAsyncContextManager[Streams]
 
 _LONGEST_LINE = 2000
+_LARGEST_BODY = 4 * 1024 * 1024
 _LAST_WORDS_S = 0.5
 _FOR_EVER_S = 1e7
 # The SDK keeps the status to itself. Others of 400 and more belong to finding out the era.
@@ -46,7 +47,9 @@ def transport(
 
 
 def _headers(config: UpstreamConfig, environ: Mapping[str, str]) -> dict[str, str]:
-    headers = {header: environ[variable] for header, variable in config.header_env.items()}
+    # Unpacked, a body could be of any size.
+    headers = {"Accept-Encoding": "identity"}
+    headers |= {header: environ[variable] for header, variable in config.header_env.items()}
     if config.token_env is not None:
         headers["Authorization"] = f"Bearer {environ[config.token_env]}"
     return headers
@@ -66,7 +69,8 @@ async def _http(
 
 
 class _Contained(httpx2.AsyncClient):
-    """A client whose broken connections are answers, so that they end one call only.
+    """A client whose broken connections are answers, so that they end one call only, and whose
+    answers are bounded.
 
     To the SDK an exception ends the whole client, with all calls that are under way.
     """
@@ -84,7 +88,30 @@ class _Contained(httpx2.AsyncClient):
             return httpx2.Response(502, json=body, request=request)
         if response.status_code in _TELLING:
             logger.warning("upstream %s answers with status %d", self._name, response.status_code)
+        if "content-encoding" in response.headers:
+            await response.aclose()
+            return httpx2.Response(502, request=request)
+        if response.headers.get("content-type", "").startswith("application/json"):
+            response.stream = _Capped(response.stream)
         return response
+
+
+class _Capped(httpx2.AsyncByteStream):
+    """A body that is refused once it is too large. Events are bounded by the SDK."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = _LARGEST_BODY
+        async for chunk in self._stream:
+            left -= len(chunk)
+            if left < 0:
+                raise httpx2.StreamError(f"more than {_LARGEST_BODY} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 @asynccontextmanager
