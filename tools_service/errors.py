@@ -14,7 +14,8 @@ ToolsServiceError
     └── DeadlineUnmet     it would still wait for a slot when its caller's time is up
 ToolFailed                raised by a tool: its text is a result the model can act on
 ├── Forbidden             the guard will not let the service connect there
-├── UpstreamDown          the server behind the tool can't be reached just now
+├── UpstreamDown          the server behind the tool can't be reached; nothing was sent to it
+├── UpstreamLost          its connection broke while the call was under way
 └── RateLimited           the other side asks to wait; `retry_after_s` says how long
 """
 
@@ -128,3 +129,13 @@ class UpstreamDown(ToolFailed):
 
     def __init__(self, upstream: str) -> None:
         super().__init__(f"upstream {upstream} is down; try again later")
+
+
+class UpstreamLost(ToolFailed):
+    """It may have done its work: only a call that may run twice may be tried again."""
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(
+            f"the connection to upstream {upstream} broke during the call; whether it took effect "
+            "is not known"
+        )

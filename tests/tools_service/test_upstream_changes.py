@@ -75,10 +75,11 @@ def test_the_command_knows_the_upstreams_of_the_settings_only(tmp_path: Path) ->
             main([*config, *wrong])
 
 
+@pytest.mark.parametrize("era", ["legacy", "modern"])
 async def test_a_tool_that_appears_later_is_served_if_the_settings_name_it(
-    tmp_path: Path,
+    tmp_path: Path, era: str
 ) -> None:
-    settings = stdio(tools=["grow", "grown"], refresh_s=3600, era="legacy")
+    settings = stdio(tools=["grow", "grown"], refresh_s=3600, era=era)
     async with asyncio.timeout(60), front(tmp_path / "pins.json", fx=settings) as served:
         assert served.names == ["calculate", "fx_grow"]
         await served.call("fx_grow")

@@ -112,6 +112,17 @@ async def test_a_death_ends_calls_with_one_error_and_a_restart_is_found(
         assert served.metric("upstream_reconnects_total", upstream="fx") > 0
 
 
+@pytest.mark.parametrize("kind", ["http", "sse"])
+async def test_a_death_is_noticed_while_nobody_calls(kind: str, tmp_path: Path) -> None:
+    async with asyncio.timeout(60), AsyncExitStack() as stack:
+        async with upstream(kind) as port:
+            settings = over_http(kind, port, refresh_s=3600)
+            served = await stack.enter_async_context(front(tmp_path / "pins.json", fx=settings))
+            await served.log.until("upstream fx is connected")
+        await served.log.until("upstream fx is down: ")
+        assert served.metric("upstream_up", upstream="fx") == 0
+
+
 async def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     async with asyncio.timeout(60), front(tmp_path / "pins.json", fx=stdio()) as served:
         await _die(served)
@@ -128,6 +139,6 @@ async def _die(served: Front) -> None:
     beside = asyncio.create_task(served.call("fx_hang", tell))
     await begun.wait()
     dying = await served.call("fx_die")
-    assert dying.text == "error: upstream fx is down; try again later"
+    assert dying.text.startswith("error: the connection to upstream fx broke during the call")
     assert (await beside).text == dying.text
     await served.log.until("upstream fx is down: ")

@@ -88,6 +88,7 @@ async def grow(ctx: Context) -> str:
         return "grown"
 
     await ctx.session.send_tool_list_changed()
+    await ctx.notify_tools_changed()
     return "done"
 
 

@@ -78,9 +78,7 @@ class Link:
                 if not self._stopping.is_set():
                     logger.warning("upstream %s is down: %s", self._name, _reason(exc))
             self.tried.set()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s(self._failures, random.random())):
-                    await self._stopping.wait()
+            await self._pause(pause_s(self._failures, random.random()))
             self._failures += 1
             self._metrics.reconnects.labels(self._name).inc()
 
@@ -113,7 +111,10 @@ class Link:
             since = time.monotonic()
             try:
                 self._up(session)
-                await self._watch(session)
+                async with asyncio.TaskGroup() as tasks:
+                    listening = tasks.create_task(session.listen())
+                    await self._watch(session)
+                    listening.cancel()
             finally:
                 self._down(time.monotonic() - since)
 
@@ -141,6 +142,13 @@ class Link:
             self._look.clear()
             async with self._bounded():
                 await self._list(session)
+            # However often it calls for a look.
+            await self._pause(SHORTEST_PAUSE_S)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _list(self, session: Session) -> None:
         everything = self._config.tools == "all"

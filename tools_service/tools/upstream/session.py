@@ -1,10 +1,11 @@
 """One connection to an upstream, made once and shared by all its calls: the SDK's client."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from mcp import Client
 from mcp.client.session import IncomingMessage
+from mcp.client.subscriptions import SubscriptionLost
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     CONNECTION_CLOSED,
@@ -15,14 +16,15 @@ from mcp_types import (
     Tool,
     ToolListChangedNotification,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from tools_service.errors import UpstreamDown
+from tools_service.errors import UpstreamDown, UpstreamLost
 from tools_service.tools import clean
 from tools_service.tools.registry import Arguments, Output, Progress, Tell
 from tools_service.tools.upstream import replies
 from tools_service.tools.upstream.offers import Hints, Offer, legible
-from tools_service.tools.upstream.transports import transport
+from tools_service.tools.upstream.transports import UNREACHED, transport
 from tools_service.upstream_config import UpstreamConfig
 
 MOST_PAGES = 50
@@ -79,8 +81,22 @@ class Session:
                 break
         return offers[:MOST_TOOLS]
 
+    async def listen(self) -> None:
+        """Looks when an upstream of the modern era says that its tools changed, and once when it
+        stops saying so. An older one says it in `heard`."""
+        tools = self._client.server_capabilities.tools
+        modern = self._client.protocol_version in MODERN_PROTOCOL_VERSIONS
+        # None: nobody asked, because the settings name the era.
+        if not modern or (tools is not None and not tools.list_changed):
+            return
+        with suppress(MCPError, SubscriptionLost):
+            async with self._client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    self._look()
+        self._look()
+
     async def call(self, tool: str, arguments: Arguments, tell: Tell) -> Output:
-        """Raises ToolFailed, UpstreamDown where there is no answer."""
+        """Raises ToolFailed: UpstreamDown or UpstreamLost where there is no answer."""
 
         async def passed(progress: float, total: float | None, message: str | None) -> None:
             await tell(Progress(progress, total, message and clean.strip(message)))
@@ -90,8 +106,10 @@ class Session:
         except MCPError as exc:
             if exc.code not in _ORDINARY:
                 self._look()
-            if exc.code == CONNECTION_CLOSED or exc.message == _TERMINATED:
+            if exc.message in (UNREACHED, _TERMINATED):
                 raise UpstreamDown(self._name) from exc
+            if exc.code == CONNECTION_CLOSED:
+                raise UpstreamLost(self._name) from exc
             raise replies.failure(self._name, exc.message) from exc
         except (RuntimeError, ValidationError) as exc:
             # The SDK's words for a result that is not what the tool or the protocol promises.

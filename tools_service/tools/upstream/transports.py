@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 Streams = tuple[Any, Any]  # the SDK's own types for these are private
 Transport = AbstractAsyncContextManager[Streams]
 
+UNREACHED = "not reached"
+"""The message of an error that was made here because nothing went out."""
+
 _LONGEST_LINE = 2000
 _LARGEST_BODY = 4 * 1024 * 1024
 _LAST_WORDS_S = 0.5
@@ -83,7 +86,9 @@ class _Contained(httpx2.AsyncClient):
         try:
             response = await super().send(request, **options)
         except httpx2.TransportError as exc:
-            error = {"code": CONNECTION_CLOSED, "message": type(exc).__name__}
+            reached = not isinstance(exc, httpx2.ConnectError | httpx2.ConnectTimeout)
+            message = type(exc).__name__ if reached else UNREACHED
+            error = {"code": CONNECTION_CLOSED, "message": message}
             body = {"jsonrpc": "2.0", "id": None, "error": error}
             return httpx2.Response(502, json=body, request=request)
         if response.status_code in _TELLING:
