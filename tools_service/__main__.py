@@ -70,7 +70,7 @@ async def run(config: ToolsServiceConfig) -> None:
             where = url(config, sock)
             metrics = UpstreamMetrics(parts.prometheus)
             async with (
-                linked(config, parts.registry, metrics, os.environ),
+                linked(config, parts.registry, metrics, os.environ, stop),
                 asyncio.TaskGroup() as tasks,
             ):
                 watching = tasks.create_task(watch(os.environ, stop))

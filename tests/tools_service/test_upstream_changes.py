@@ -111,7 +111,8 @@ async def test_one_that_is_down_at_the_start_keeps_its_known_tools(tmp_path: Pat
             down = await served.call("fx_echo", text="a")
             assert down.text == "error: upstream fx is down; try again later"
             assert (await served.call("calculate", expression="1+1")).outcome == "ok"
-            await served.log.until("upstream other is down: FileNotFoundError")
+            why = "upstream other: /nowhere/at/all can't be started: No such file or directory"
+            assert why in served.log.lines
 
 
 async def test_one_that_never_answers_holds_the_start_up_for_a_bounded_time(
@@ -126,6 +127,18 @@ async def test_one_that_never_answers_holds_the_start_up_for_a_bounded_time(
             async with front(tmp_path / "pins.json", deaf=hanging, mute=mute) as served:
                 assert served.names == ["calculate"]
                 assert served.metric("upstream_up", upstream="mute") == 0
+
+
+async def test_a_stop_does_not_wait_for_one_that_never_answers(tmp_path: Path) -> None:
+    """A service that was told to stop while it started waited for `connect_s` first."""
+    silent = {"transport": "stdio", "command": "sleep", "args": ["600"], "tools": ["a"]}
+    settings = {"pins_path": tmp_path / "p", "upstreams": {"mute": {**silent, "connect_s": 3600}}}
+    config = ToolsServiceConfig.model_validate(settings)
+    stop = asyncio.Event()
+    stop.set()
+    metrics = UpstreamMetrics(CollectorRegistry())
+    async with asyncio.timeout(60), linked(config, Registry(), metrics, {}, stop):
+        pass
 
 
 async def test_a_child_gets_what_is_named_for_it_and_ends_with_the_service(
@@ -234,7 +247,7 @@ async def _link(folder: Path, upstreams: dict[str, object]) -> None:
         {"pins_path": folder / "pins.json", "upstreams": upstreams}
     )
     metrics = UpstreamMetrics(CollectorRegistry())
-    async with linked(config, Registry([Calculate()]), metrics, {}):
+    async with linked(config, Registry([Calculate()]), metrics, {}, asyncio.Event()):
         pytest.fail("it started")
 
 

@@ -133,7 +133,7 @@ async def front(
     given = {"PATH": os.environ["PATH"], **(environ or {})}
     async with (
         heard() as log,
-        linked(config, parts.registry, UpstreamMetrics(parts.prometheus), given),
+        linked(config, parts.registry, UpstreamMetrics(parts.prometheus), given, asyncio.Event()),
         running(parts) as url,
     ):
         yield Front(parts, Gate(), url, log)

@@ -1,7 +1,7 @@
 """From the settings to upstreams that are kept connected."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -22,11 +22,12 @@ async def linked(
     registry: Registry,
     metrics: UpstreamMetrics,
     environ: Mapping[str, str],
+    stop: asyncio.Event,
 ) -> AsyncIterator[None]:
     """Keeps the upstreams' tools in the registry for as long as the block.
 
     It begins when each upstream has been tried once; one that is down keeps nobody waiting longer
-    than its `connect_s`. Raises ConfigError.
+    than its `connect_s`, and nobody at all once `stop` is set. Raises ConfigError.
     """
     if config.pins_path is None or not config.upstreams:
         yield
@@ -36,13 +37,25 @@ async def linked(
     async with asyncio.TaskGroup() as tasks:
         keeping = [tasks.create_task(link.keep()) for link in links]
         try:
-            for link in links:
-                await link.tried.wait()
+            await _first_tries(links, stop)
             yield
         finally:
             for link in links:
                 link.stop()
             await asyncio.wait(keeping)
+
+
+async def _first_tries(links: Sequence[Link], stop: asyncio.Event) -> None:
+    async def hurry() -> None:
+        await stop.wait()
+        for link in links:
+            link.stop()
+
+    async with asyncio.TaskGroup() as tasks:
+        hurrying = tasks.create_task(hurry())
+        for link in links:
+            await link.tried.wait()
+        hurrying.cancel()
 
 
 def _links(

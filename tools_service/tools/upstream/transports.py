@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from io import FileIO
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -29,8 +31,10 @@ _LONGEST_LINE = 2000
 _LARGEST_BODY = 4 * 1024 * 1024
 _LAST_WORDS_S = 0.5
 _FOR_EVER_S = 1e7
+_NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 # The SDK keeps the status to itself. Others of 400 and more belong to finding out the era.
 _TELLING = frozenset({401, 403, 429, *range(500, 600)})
+_CHILD = ("-I", "-S", str(Path(__file__).with_name("child.py")))
 _LOCALE = ("LANG", "LC_ALL")
 
 
@@ -86,7 +90,7 @@ class _Contained(httpx2.AsyncClient):
         try:
             response = await super().send(request, **options)
         except httpx2.TransportError as exc:
-            reached = not isinstance(exc, httpx2.ConnectError | httpx2.ConnectTimeout)
+            reached = not isinstance(exc, _NOTHING_SENT)
             message = type(exc).__name__ if reached else UNREACHED
             error = {"code": CONNECTION_CLOSED, "message": message}
             body = {"jsonrpc": "2.0", "id": None, "error": error}
@@ -123,11 +127,12 @@ class _Capped(httpx2.AsyncByteStream):
 async def _stdio(
     name: str, config: UpstreamConfig, environ: Mapping[str, str]
 ) -> AsyncIterator[Streams]:
-    """The SDK starts it as the leader of a process group and ends the group with the block."""
+    """The SDK starts it as the leader of a process group and ends the group with the block; if we
+    are killed, `child.py` sees to it."""
     given = [*config.env, *(variable for variable in _LOCALE if variable in environ)]
     parameters = StdioServerParameters(
-        command=config.command or "",
-        args=list(config.args),
+        command=sys.executable,
+        args=[*_CHILD, str(os.getpid()), config.command or "", *config.args],
         env={variable: environ[variable] for variable in given},
         cwd=config.cwd,
         encoding_error_handler="replace",

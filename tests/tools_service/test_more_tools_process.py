@@ -1,4 +1,4 @@
-"""The README's two ways to more tools work as they are printed."""
+"""More tools than the built-in ones, in the real process: as the README says, and when killed."""
 
 import asyncio
 import json
@@ -6,10 +6,11 @@ import re
 import sys
 from pathlib import Path
 
+import psutil
 import yaml
 from mcp import Client
 
-from tests.tools_service.test_tools_process import process
+from tests.tools_service.test_tools_process import Process, process
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -48,3 +49,28 @@ async def test_the_readmes_own_tool_and_upstream_answer(tmp_path: Path) -> None:
     assert "kept: milk" in kept.model_dump_json()
     pinned = json.loads((tmp_path / "pins.json").read_text())["upstreams"]["notes"]
     assert list(pinned["accepted"]) == ["remember"]
+
+
+async def test_a_killed_service_takes_a_deaf_child_with_it(tmp_path: Path) -> None:
+    """A child that never reads its input outlived a service that was killed."""
+    program = "import os, threading; os.write(2, b'deaf\\n'); threading.Event().wait()"
+    deaf = {"transport": "stdio", "command": sys.executable, "args": ["-c", program]}
+    settings = {
+        "pins_path": str(tmp_path / "pins.json"),
+        "upstreams": {"deaf": {**deaf, "tools": ["a"], "connect_s": 3}},
+    }
+    async with asyncio.timeout(90), process(tmp_path, **settings) as started:
+        child = await _child(started)
+        started.child.kill()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, [child], 30)
+    assert not alive
+
+
+async def _child(started: Process) -> psutil.Process:
+    """The deaf child of a later attempt: while it lives, the service waits for its answer."""
+    assert started.child.stderr is not None
+    async for line in started.child.stderr:
+        if line.endswith(b"upstream deaf: deaf\n"):
+            break
+    (child,) = psutil.Process(started.child.pid).children()
+    return child
