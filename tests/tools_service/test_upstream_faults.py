@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -191,6 +193,17 @@ async def test_a_server_that_forgot_the_session_costs_one_call(tmp_path: Path) -
         assert (await served.call("fx_echo", text="a")).outcome == "error"
         await served.log.until("upstream fx is connected")
         assert (await served.call("fx_echo", text="a")).outcome == "ok"
+
+
+async def test_a_server_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """The farewell to a session of the legacy era waited for its answer without a bound."""
+    async with asyncio.timeout(60), upstream("http") as port:
+        settings = over_http("http", port, era="legacy", refresh_s=3600)
+        async with front(tmp_path / "p", fx=settings) as served:
+            seen = (await served.call("fx_surroundings")).structured
+            assert seen is not None
+            assert isinstance(seen["pid"], int)
+            os.kill(seen["pid"], signal.SIGSTOP)
 
 
 async def test_tools_that_cannot_be_served_safely_are_named_in_the_log(tmp_path: Path) -> None:

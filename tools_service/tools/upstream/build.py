@@ -15,6 +15,8 @@ from tools_service.tools.upstream.pins import Pins, PinsFile
 from tools_service.tools.upstream.session import connected
 from tools_service.tools.upstream.shelf import Shelf
 
+_LONGEST_END_S = 10.0  # more than the SDK gives a child to end
+
 
 @asynccontextmanager
 async def linked(
@@ -42,7 +44,9 @@ async def linked(
         finally:
             for link in links:
                 link.stop()
-            await asyncio.wait(keeping)
+            _, late = await asyncio.wait(keeping, timeout=_LONGEST_END_S)
+            for task in late:
+                task.cancel()
 
 
 async def _first_tries(links: Sequence[Link], stop: asyncio.Event) -> None:

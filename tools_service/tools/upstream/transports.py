@@ -30,6 +30,7 @@ UNREACHED = "not reached"
 _LONGEST_LINE = 2000
 _LARGEST_BODY = 4 * 1024 * 1024
 _LAST_WORDS_S = 0.5
+_FAREWELL_S = 2.0
 _FOR_EVER_S = 1e7
 _NOTHING_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 # The SDK keeps the status to itself. Others of 400 and more belong to finding out the era.
@@ -87,6 +88,9 @@ class _Contained(httpx2.AsyncClient):
         self._name = name
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        if request.method == "DELETE":
+            # The end of a session: nothing may wait for a server that hangs.
+            request.extensions["timeout"] = httpx2.Timeout(_FAREWELL_S).as_dict()
         try:
             response = await super().send(request, **options)
         except httpx2.TransportError as exc:
