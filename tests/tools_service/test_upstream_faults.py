@@ -217,12 +217,20 @@ async def test_tools_that_cannot_be_served_safely_are_named_in_the_log(tmp_path:
         {"name": "a/b", "inputSchema": ANY},
         {"name": "adrift", "inputSchema": {"type": "object", "$ref": "#/$defs/nowhere"}},
     ]
-    async with raw(tmp_path / "p", *tools, fine=said(word("ok"))) as (served, _):
+    async with raw(tmp_path / "p", *tools, fine=said(word("ok"))) as (served, server):
         assert isinstance(served, Front)
         assert served.names == ["a_b", "adrift", "calculate", "fine"]
         assert served.parts.registry.find("calculate").upstream is None
         adrift = await served.call("adrift")
         assert adrift.text.startswith("error: the schema of adrift refers to nothing")
+
+        # An unusual error calls for a look. That a/b has gone says nothing of a.b.
+        kept = [tool for tool in server.tools if tool["name"] not in ("a/b", "adrift")]
+        server.tools[:] = [*kept, {"name": "adrift", "inputSchema": ANY}]
+        server.results["fine"] = {"error": {"code": -32050, "message": "look again"}}
+        await served.call("fine")
+        await served.log.until("adrift has changed to ")
+        assert served.names == ["a_b", "calculate", "fine"]
     refused = [line for line in served.log.lines if "is not served" in line]
     for reason in (
         "more than 64 characters",

@@ -53,10 +53,9 @@ class Shelf:
 
     def _serve(self, offer: Offer, ask: Ask) -> None:
         tool = UpstreamTool(self._name, self.prefix, self._config.trusted, offer, ask)
-        others = (served_name(self.prefix, name) for name in self._served if name != offer.name)
         try:
             check(self.prefix, offer)
-            if tool.name in others:
+            if tool.name in self._served_beside(offer.name):
                 raise NameTaken(tool.name, owner(self._name), owner(self._name))
             self._registry.add(tool)
         except ConfigError as exc:
@@ -68,4 +67,10 @@ class Shelf:
 
     def _withdraw(self, name: str, why: str) -> None:
         self._served.pop(name, None)
-        self._registry.withdraw(served_name(self.prefix, name), self._name, why)
+        served = served_name(self.prefix, name)
+        if served not in self._served_beside(name):
+            self._registry.withdraw(served, self._name, why)
+
+    def _served_beside(self, name: str) -> set[str]:
+        """The served names of the other tools: `a.b` and `a/b` would both be `a_b`."""
+        return {served_name(self.prefix, other) for other in self._served if other != name}
