@@ -1,7 +1,8 @@
-"""`python -m tools_service --config FILE`: settings, signals and the exit status."""
+"""`python -m tools_service [accept UPSTREAM] --config FILE`: settings, signals, exit status."""
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import yaml
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
@@ -17,17 +19,20 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import ConfigError
+from tools_service.metrics import UpstreamMetrics
 from tools_service.parent import watch
 from tools_service.redact import RedactingFormatter
 from tools_service.service import assemble, listen, serve, url
 from tools_service.tools import build
 from tools_service.tools.providers.build import key
+from tools_service.tools.upstream.build import linked, secrets
+from tools_service.tools.upstream.pins import PinsFile
 
 logger = logging.getLogger("tools_service")
 
 TOKEN_VARIABLE = "ROUNDHOUSE_TOOLS_TOKEN"
 # They log every request, with the words that were searched for.
-CHATTY = ("httpx", "httpcore", "primp", "ddgs")
+CHATTY = ("httpx", "httpx2", "httpcore", "primp", "ddgs")
 
 
 def load(path: Path, environ: Mapping[str, str]) -> ToolsServiceConfig:
@@ -63,11 +68,31 @@ async def run(config: ToolsServiceConfig) -> None:
         with listen(config) as sock:
             parts = assemble(config, served, CollectorRegistry())
             where = url(config, sock)
-            async with asyncio.TaskGroup() as tasks:
+            metrics = UpstreamMetrics(parts.prometheus)
+            async with (
+                linked(config, parts.registry, metrics, os.environ, stop),
+                asyncio.TaskGroup() as tasks,
+            ):
                 watching = tasks.create_task(watch(os.environ, stop))
                 ready = partial(logger.info, "tools service listening on %s", where)
                 await serve(parts, sock, stop, ready)
                 watching.cancel()
+
+
+def accept(config: ToolsServiceConfig, upstream: str) -> None:
+    """Accepts what the upstream has changed; a running service sees it within `refresh_s`.
+
+    Raises ConfigError.
+    """
+    if config.pins_path is None or upstream not in config.upstreams:
+        raise ConfigError(f"there is no upstream {upstream!r} in the settings")
+    changes = PinsFile(config.pins_path).accept(upstream)
+    for before, after in changes:
+        for mark, offer in (("-", before), ("+", after)):
+            if offer is not None:
+                # As ASCII, so that nothing in it stays unseen.
+                sys.stdout.write(f"{mark} {json.dumps(msgspec.to_builtins(offer))}\n")
+    sys.stdout.write(f"{len(changes)} changes of {upstream} accepted\n")
 
 
 def log(secrets: Iterable[str]) -> None:
@@ -85,11 +110,18 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit status: 0 after a signal, 2 when the settings are no good."""
     parser = argparse.ArgumentParser(prog="python -m tools_service", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
-    options = parser.parse_args(arguments)
+    parser.add_argument("action", nargs="?", choices=("serve", "accept"), default="serve")
+    parser.add_argument("upstream", nargs="?", help="whose changed tools to accept")
+    options = parser.parse_intermixed_args(arguments)
+    if (options.action == "accept") != (options.upstream is not None):
+        parser.error("accept needs the name of an upstream, and nothing else has one")
     log(())
     try:
         config = load(options.config, os.environ)
-        log((config.secret, key(config.search, os.environ)))
+        if options.action == "accept":
+            accept(config, options.upstream)
+            return 0
+        log((config.secret, key(config.search, os.environ), *secrets(config, os.environ)))
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             runner.run(run(config))
     except ConfigError as exc:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from tools_service.errors import ConfigError, OpenDoor
+from tools_service.upstream_config import NAME, UpstreamConfig
 
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ToolName = Literal["calculate", "extract", "fetch", "search"]
@@ -110,6 +111,15 @@ class ToolsServiceConfig(_Frozen):
     search: SearchConfig = SearchConfig()
     fetch: FetchConfig = FetchConfig()
     corpus: Path | None = Field(default=None, description="folder to search; none: the demo's")
+    own: tuple[str, ...] = Field(
+        default=(), description="modules with tools of one's own: import names or .py files"
+    )
+    upstreams: dict[str, UpstreamConfig] = Field(
+        default_factory=dict, description="other MCP servers, by the names they get here"
+    )
+    pins_path: Path | None = Field(
+        default=None, description="file of the upstreams' tools as they were accepted"
+    )
     slots: Annotated[int, Field(ge=1)] = 16
     waiting: Annotated[int, Field(ge=0)] = 1024
     per_tool: dict[str, ToolConfig] = Field(
@@ -137,6 +147,18 @@ class ToolsServiceConfig(_Frozen):
     table_every_s: PositiveSeconds = 60.0
     shapes_per_tool: Annotated[int, Field(ge=1)] = 64
     shutdown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+
+    @model_validator(mode="after")
+    def _named_and_pinned(self) -> Self:
+        for name in self.upstreams:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"an upstream can't be called {name!r}: use letters and digits")
+        if self.upstreams and self.pins_path is None:
+            raise ValueError(
+                "upstreams need pins_path: the file that remembers which of their tools were "
+                "accepted, so that a change between two starts is noticed"
+            )
+        return self
 
     @property
     def is_loopback(self) -> bool:

@@ -2,19 +2,23 @@
 
 ToolsServiceError
 ├── ConfigError           the process must not start like this
-│   └── OpenDoor          beyond loopback without a token
+│   ├── OpenDoor          beyond loopback without a token
+│   └── NameTaken         two tools would have one name
 ├── BadTable              the runtime table's file is not ours or damaged
 ├── BadOutput             a tool's result breaks its own output schema: a bug of the tool
 ├── Draining              the service is on its way out; ask another one
 ├── UnknownTask           no task of that id belongs to this caller, or it has expired
 └── Refusal               this one call ends before its tool runs; the model sees the text
     ├── UnknownTool
+    ├── Withdrawn         its upstream no longer offers what was accepted
     ├── BadArguments
     ├── QueueFull
     ├── TooManyTasks      this caller, or all of them, have as many tasks as may be
     └── DeadlineUnmet     it would still wait for a slot when its caller's time is up
 ToolFailed                raised by a tool: its text is a result the model can act on
 ├── Forbidden             the guard will not let the service connect there
+├── UpstreamDown          the server behind the tool can't be reached; nothing was sent to it
+├── UpstreamLost          its connection broke while the call was under way
 └── RateLimited           the other side asks to wait; `retry_after_s` says how long
 """
 
@@ -34,6 +38,16 @@ class OpenDoor(ConfigError):
         super().__init__(
             f"refusing to listen on {host} without a token: "
             "set ROUNDHOUSE_TOOLS_TOKEN, or listen on 127.0.0.1"
+        )
+
+
+class NameTaken(ConfigError):
+    """A model calls tools by their names alone."""
+
+    def __init__(self, name: str, one: str, other: str) -> None:
+        super().__init__(
+            f"two tools are called {name!r}: one of {one}, one of {other}; "
+            "rename one, or give the upstream another prefix"
         )
 
 
@@ -72,6 +86,13 @@ class UnknownTool(Refusal):
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
         super().__init__(f"unknown tool {name[:64]!r}; the tools are: {', '.join(known)}")
+
+
+class Withdrawn(Refusal):
+    """The tool is known but must not be called any more."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name} is withdrawn: {why}")
 
 
 class BadArguments(Refusal):
@@ -124,3 +145,20 @@ class RateLimited(ToolFailed):
         wait = f" for {retry_after_s:g} s" if retry_after_s is not None else ""
         super().__init__(f"{who} asks to wait{wait}: too many requests")
         self.retry_after_s = retry_after_s
+
+
+class UpstreamDown(ToolFailed):
+    """Passes by itself: the service keeps trying to reach the upstream again."""
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(f"upstream {upstream} is down; try again later")
+
+
+class UpstreamLost(ToolFailed):
+    """It may have done its work: only a call that may run twice may be tried again."""
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(
+            f"the connection to upstream {upstream} broke during the call; whether it took effect "
+            "is not known"
+        )

@@ -69,3 +69,27 @@ class Metrics:
         """Reads these two whenever somebody scrapes."""
         self._waiting.set_function(waiting)
         self._shapes.set_function(shapes)
+
+
+class UpstreamMetrics:
+    """Label values are names of upstreams in the settings."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.up = Gauge(
+            "roundhouse_tools_service_upstream_up",
+            "1 while the upstream is connected.",
+            ["upstream"],
+            registry=registry,
+        )
+        self.reconnects = Counter(
+            "roundhouse_tools_service_upstream_reconnects",
+            "Attempts to reach an upstream again.",
+            ["upstream"],
+            registry=registry,
+        )
+        self.changes = Counter(
+            "roundhouse_tools_service_upstream_changes",
+            "Tools withdrawn because the upstream offers them otherwise than accepted.",
+            ["upstream"],
+            registry=registry,
+        )

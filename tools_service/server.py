@@ -82,16 +82,13 @@ def _mcp_server(parts: Parts) -> Server[dict[str, Any]]:
     ) -> ListToolsResult:
         return ListToolsResult(tools=[offer(tool) for tool in calls.tools()])
 
-    def schema(name: str) -> dict[str, Any] | None:
-        return dict(registry.find(name).input_schema) if name in registry else None
-
     server = _Server(
         "roundhouse-tools",
         version="0.1.0",
         # Whose list it is depends on the token.
         cache_hints={"tools/list": CacheHint(ttl_ms=_LIST_TTL_MS, scope="private")},
         on_list_tools=list_tools,
-        get_tool_input_schema=schema,
+        get_tool_input_schema=registry.schema,
     )
     TasksExtension(parts.config, calls, parts.tasks).install(server)
     server.middleware.append(sealed(parts.config.secret))

@@ -10,6 +10,7 @@ from tools_service.tools.corpus import passages
 from tools_service.tools.extract import Extract
 from tools_service.tools.fetch import Fetch
 from tools_service.tools.guard import Guard
+from tools_service.tools.own import load
 from tools_service.tools.providers import build as providers
 from tools_service.tools.reader import Reader
 from tools_service.tools.registry import Tool
@@ -22,9 +23,9 @@ DEMO_CORPUS = Path(__file__).parents[1] / "corpus"
 async def opened(
     config: ToolsServiceConfig, environ: Mapping[str, str], guard: Guard | None = None
 ) -> AsyncIterator[list[Tool]]:
-    """The tools that `config.tools` lists, for as long as the block. Raises ConfigError.
+    """The built-in tools of `config.tools` and one's own, for as long as the block.
 
-    `guard` stands in for the one that lets the public internet through.
+    `guard` stands in for the one that lets the public internet through. Raises ConfigError.
     """
     wanted = set(config.tools)
     tools: list[Tool] = [Calculate()] if "calculate" in wanted else []
@@ -39,6 +40,7 @@ async def opened(
                 tools.append(Extract(provider))
         if "fetch" in wanted and reader is not None:
             tools.append(Fetch(reader))
+        tools += load(config.own)
         yield tools
 
 

@@ -16,8 +16,10 @@ from typing import Literal, Protocol
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY
 
-from tools_service.errors import BadArguments, BadOutput, UnknownTool
+from tools_service.errors import BadArguments, BadOutput, NameTaken, UnknownTool, Withdrawn
 from tools_service.runtimes import Kind
 from tools_service.tools.asks import NOTHING, Ask, Inputs
 
@@ -116,36 +118,69 @@ class Tool(Protocol):
 
 
 class Registry:
-    """The served tools, by name and in the order of their names."""
+    """The served tools, by name and in the order of their names. It changes while they are served.
 
-    def __init__(self, tools: Iterable[Tool]) -> None:
-        self._tools = {tool.name: tool for tool in sorted(tools, key=lambda tool: tool.name)}
-        self._validators = {
-            name: Draft202012Validator(tool.input_schema) for name, tool in self._tools.items()
-        }
-        self._promises = {
-            name: Draft202012Validator(tool.output_schema)
-            for name, tool in self._tools.items()
-            if tool.output_schema is not None
-        }
+    Raises NameTaken: a name belongs to one tool.
+    """
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        self._validators: dict[str, Draft202012Validator] = {}
+        self._promises: dict[str, Draft202012Validator] = {}
+        self._withdrawn: dict[str, str] = {}
+        for tool in tools:
+            self.add(tool)
 
     def __iter__(self) -> Iterator[Tool]:
-        return iter(self._tools.values())
+        return iter([self._tools[name] for name in sorted(self._tools)])
 
     def __contains__(self, name: object) -> bool:
-        return name in self._tools
+        return name in self._tools or name in self._withdrawn
+
+    def add(self, tool: Tool) -> None:
+        """Serves one more tool, or the same tool of the same upstream as it is now."""
+        held = self._tools.get(tool.name)
+        if held is not None and (held.upstream is None or held.upstream != tool.upstream):
+            raise NameTaken(tool.name, owner(held.upstream), owner(tool.upstream))
+        self._validators[tool.name] = _validator(tool.input_schema)
+        self._promises.pop(tool.name, None)
+        if tool.output_schema is not None:
+            self._promises[tool.name] = _validator(tool.output_schema)
+        self._tools[tool.name] = tool
+        self._withdrawn.pop(tool.name, None)
+
+    def withdraw(self, name: str, upstream: str, why: str) -> None:
+        """Serves this upstream's tool no more; who calls it anyhow is told why."""
+        held = self._tools.get(name)
+        if held is None or held.upstream == upstream:
+            self._tools.pop(name, None)
+            self._validators.pop(name, None)
+            self._withdrawn[name] = why
+
+    def schema(self, name: str) -> dict[str, object] | None:
+        """The input schema of a served tool."""
+        tool = self._tools.get(name)
+        return None if tool is None else dict(tool.input_schema)
 
     def find(self, name: str, allowed: Container[str] | None = None) -> Tool:
-        """Raises UnknownTool, with the names there are for a caller who is `allowed` these."""
-        tool = self._tools.get(name)
-        if tool is None or (allowed is not None and name not in allowed):
-            known = (known for known in self._tools if allowed is None or known in allowed)
+        """The tool, for a caller who is `allowed` these.
+
+        Raises UnknownTool, with the names there are for this caller, and Withdrawn.
+        """
+        may = allowed is None or name in allowed
+        if may and name in self._withdrawn:
+            raise Withdrawn(name, self._withdrawn[name])
+        if not may or name not in self._tools:
+            known = (tool for tool in sorted(self._tools) if allowed is None or tool in allowed)
             raise UnknownTool(name, tuple(known))
-        return tool
+        return self._tools[name]
 
     def check(self, tool: Tool, arguments: Arguments) -> None:
         """Raises BadArguments: the SDK does not compare arguments with the schema."""
-        error = best_match(self._validators[tool.name].iter_errors(arguments))
+        try:
+            error = best_match(self._validators[tool.name].iter_errors(arguments))
+        except Unresolvable as exc:
+            raise BadArguments(f"the schema of {tool.name} refers to nothing: {exc}") from exc
         if error is not None:
             where = "/".join(str(part) for part in error.absolute_path) or "arguments"
             raise BadArguments(f"{where}: {error.message[:_LONGEST_COMPLAINT]}")
@@ -161,6 +196,16 @@ class Registry:
     def shape(self, tool: Tool, arguments: Arguments) -> str:
         """The tool's shape of these arguments, short enough for a table."""
         return tool.shape(arguments)[:_LONGEST_SHAPE]
+
+
+def _validator(schema: Schema) -> Draft202012Validator:
+    # No registry but the empty one: a schema of somebody else's must not make us fetch URLs.
+    return Draft202012Validator(schema, registry=EMPTY_REGISTRY)
+
+
+def owner(upstream: str | None) -> str:
+    """Whose tool it is, for people."""
+    return "the service itself" if upstream is None else f"upstream {upstream}"
 
 
 def size_shape(arguments: Arguments) -> str:

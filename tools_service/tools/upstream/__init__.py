@@ -1,0 +1,1 @@
+"""Tools of other MCP servers; the only folder with the client side of MCP."""
