@@ -26,7 +26,9 @@ def test_a_setting_of_the_table_exists_and_has_that_default(name: str, default: 
     value: object = load(None, None, Flags())
     for step in [*path, last]:
         value = value[step] if isinstance(step, int) else getattr(value, step)  # type: ignore[index]
-    if isinstance(value, int | float) and name != "engines[].kv_cache_gib":
+    if isinstance(value, bool):
+        assert yaml.safe_load(default) is value
+    elif isinstance(value, int | float) and name != "engines[].kv_cache_gib":
         assert float(default) == value
     elif isinstance(value, str) and not last.startswith(("model", "tool_parser")):
         assert default == value
