@@ -7,8 +7,16 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from tools_service.errors import OpenDoor
+from tools_service.execution_config import (
+    AuditConfig,
+    BreakerConfig,
+    CacheConfig,
+    HedgeConfig,
+    PositiveSeconds,
+    RetryConfig,
+    UpstreamConfig,
+)
 
-PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ToolName = Literal["calculate", "extract", "fetch", "search"]
 ProviderName = Literal["local", "tavily", "searxng", "brave", "duckduckgo"]
 
@@ -68,6 +76,12 @@ class ToolConfig(_Frozen):
     expected_s: tuple[PositiveSeconds, PositiveSeconds] | None = Field(
         default=None, description="(p50, p90) in seconds, until it is measured"
     )
+    public: bool = Field(
+        default=False, description="its results are the same for every caller and may be shared"
+    )
+    cache_s: PositiveSeconds | None = Field(
+        default=None, description="how long a result may be given again; none: never"
+    )
 
 
 _ORDINARY = ToolConfig()
@@ -96,6 +110,14 @@ class ToolsServiceConfig(_Frozen):
     per_tool: dict[str, ToolConfig] = Field(
         default_factory=dict, description="what is particular about a tool, by its name"
     )
+    per_upstream: dict[str, UpstreamConfig] = Field(
+        default_factory=dict, description="what is particular about a service behind tools"
+    )
+    retry: RetryConfig = RetryConfig()
+    hedge: HedgeConfig = HedgeConfig()
+    breaker: BreakerConfig = BreakerConfig()
+    cache: CacheConfig = CacheConfig()
+    audit: AuditConfig = AuditConfig()
     policy: Literal["group", "sjf", "fifo"] = Field(
         default="group", description="which waiting call is next: see policy.py"
     )
@@ -107,11 +129,22 @@ class ToolsServiceConfig(_Frozen):
         default=10.0, description="no call is cut off earlier, however fast its tool has been"
     )
     queue_s: PositiveSeconds = Field(default=60.0, description="longest wait for a slot")
-    result_bytes: Annotated[int, Field(ge=1024, le=400 * 1024)] = 64 * 1024
+    result_bytes: Annotated[int, Field(ge=1024, le=400 * 1024)] = Field(
+        default=64 * 1024, description="text of one result, for the model"
+    )
+    wire_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = Field(
+        default=400 * 1024, description="all of one result: text, structure and attachments"
+    )
     table_path: Path | None = Field(default=None, description="file of the runtime table")
     table_every_s: PositiveSeconds = 60.0
     shapes_per_tool: Annotated[int, Field(ge=1)] = 64
     shutdown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+
+    @model_validator(mode="after")
+    def _text_fits(self) -> Self:
+        if self.result_bytes > self.wire_bytes:
+            raise ValueError("wire_bytes must be at least result_bytes: it holds the text, too")
+        return self
 
     @property
     def is_loopback(self) -> bool:

@@ -9,10 +9,13 @@ ToolsServiceError
     ├── UnknownTool
     ├── BadArguments
     ├── QueueFull
-    └── DeadlineUnmet     it would still wait for a slot when its caller's time is up
+    ├── DeadlineUnmet     it would still wait for a slot when its caller's time is up
+    ├── SlotTimeout       it has waited for a slot as long as any call may
+    └── UpstreamDown      the service behind the tool keeps failing and is left alone for a while
 ToolFailed                raised by a tool: its text is a result the model can act on
 ├── Forbidden             the guard will not let the service connect there
-└── RateLimited           the other side asks to wait; `retry_after_s` says how long
+└── Transient             may pass: the other side was not reached, or broke down
+    └── RateLimited       the other side asks to wait; `retry_after_s` says how long
 """
 
 
@@ -86,6 +89,27 @@ class DeadlineUnmet(Refusal):
         self.wait_s = wait_s
 
 
+class SlotTimeout(Refusal):
+    """No slot came free in time."""
+
+    outcome = "timeout"
+
+    def __init__(self, tool: str, waited_s: float) -> None:
+        super().__init__(f"no free slot for {tool} within {waited_s:.1f} s")
+
+
+class UpstreamDown(Refusal):
+    """The circuit breaker of an upstream is open."""
+
+    outcome = "refused"
+
+    def __init__(self, upstream: str, again_s: float) -> None:
+        super().__init__(
+            f"{upstream} keeps failing, so it is left alone for now; "
+            f"try again in {max(again_s, 1.0):.1f} s"
+        )
+
+
 class ToolFailed(Exception):
     """A tool could not do what was asked; the text is shown to the model."""
 
@@ -94,7 +118,11 @@ class Forbidden(ToolFailed):
     """An address a model may not make this service connect to."""
 
 
-class RateLimited(ToolFailed):
+class Transient(ToolFailed):
+    """The same call may succeed a moment later: a connection broke, the other side was busy."""
+
+
+class RateLimited(Transient):
     """The other side wants fewer calls. `retry_after_s` is its own word, None if it gave none."""
 
     def __init__(self, who: str, retry_after_s: float | None) -> None:

@@ -37,9 +37,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tools_service.call import Announce, Answer, Call, Started
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import Draining
-from tools_service.executor import Announce, Answer, Call, Executor, Started
+from tools_service.executor import Executor
 from tools_service.policy import Group
 from tools_service.runtimes import Table
 from tools_service.tools.registry import Progress, Registry, Tell, Tool, untold
@@ -198,6 +199,10 @@ def _result(answer: Answer) -> CallToolResult:
         "samples": expected.samples if expected else 0,
         "truncated": answer.cut_bytes > 0,
         "predicted_wait_s": answer.predicted_wait_s,
+        "attempts": answer.attempts,
+        "hedged": answer.hedged,
+        "shared": answer.shared,
+        "cached": answer.cached,
     }
     return CallToolResult(
         content=[TextContent(type="text", text=answer.text), *map(_block, answer.blocks)],
