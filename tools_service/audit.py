@@ -68,6 +68,11 @@ class Audit:
         self._news = asyncio.Event()
         self._closed = False
 
+    @property
+    def kept(self) -> bool:
+        """There is a sink."""
+        return self._sink is not None
+
     def note(self, record: Record) -> None:
         """Takes a record, or drops it."""
         if self._sink is None:

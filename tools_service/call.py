@@ -89,6 +89,8 @@ class Job:
     tool: Tool
     key: Key
     expected: Expected
+    canonical: bytes
+    """The arguments, to compare them."""
     deadline: float | None
     """On the executor's clock."""
 
@@ -146,8 +148,8 @@ class Waiter:
 
     call: Call
     announced: Announce
-    size: int
-    """Bytes of the arguments."""
+    canonical: bytes
+    """The arguments."""
     job: Job | None = None
     started: Started | None = None
 

@@ -111,7 +111,7 @@ class Executor:
         self._calls += 1
         self._idle.clear()
         came = self._clock()
-        waiter = Waiter(call, announce, len(canonical(call.arguments)))
+        waiter = Waiter(call, announce, canonical(call.arguments))
         try:
             answer = await self._answer(waiter)
         except BaseException:
@@ -128,7 +128,7 @@ class Executor:
     async def _answer(self, waiter: Waiter) -> Answer:
         call, came = waiter.call, self._clock()
         try:
-            job = waiter.job = self._prepare(call)
+            job = waiter.job = self._prepare(call, waiter.canonical)
         except Refusal as refusal:
             return self._refused(call.tool, refusal)
         try:
@@ -141,14 +141,14 @@ class Executor:
         what = f"{call.tool} did not finish" if waiter.started else f"no free slot for {call.tool}"
         return waiter.ended("timeout", f"error: {what} within {took_s:.1f} s", took_s)
 
-    def _prepare(self, call: Call) -> Job:
+    def _prepare(self, call: Call, canonical: bytes) -> Job:
         tool = self._registry.find(call.tool)
         self._registry.check(tool, call.arguments)
         shape = self._registry.shape(tool, call.arguments)
         key = Key(tool.name, shape, tool.annotations.kind)
         deadline_s = call.group.deadline_s
         deadline = None if deadline_s is None else self._clock() + deadline_s
-        return Job(call, tool, key, self._table.expected(key), deadline)
+        return Job(call, tool, key, self._table.expected(key), canonical, deadline)
 
     async def _run(self, job: Job, listener: Listener) -> Answer:
         course = Course(listener, self._clock)
@@ -190,6 +190,8 @@ class Executor:
         call = waiter.call
         name = self._label(call.tool)
         self._metrics.calls.labels(name, answer.outcome).inc()
+        if not self._audit.kept:
+            return
         self._audit.note(
             Record(
                 time=self._wall(),
@@ -199,7 +201,7 @@ class Executor:
                 group=call.group.id is not None,
                 shape=answer.shape,
                 outcome=answer.outcome,
-                bytes_in=waiter.size,
+                bytes_in=len(waiter.canonical),
                 bytes_out=answer.size,
                 wait_s=answer.wait_s,
                 run_s=answer.run_s,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from tools_service.cache import Cache
-from tools_service.call import Answer, Call, Job, Listener, canonical
+from tools_service.call import Answer, Job, Listener
 from tools_service.config import ToolsServiceConfig
 from tools_service.flight import Flights
 from tools_service.metrics import Metrics
@@ -39,7 +39,7 @@ class Sharing:
         """From the cache, from a run that goes on already, or from one of its own."""
         if not job.tool.annotations.read_only:
             return await self._run(job, listener)
-        key = self._identity(job.call)
+        key = self._identity(job)
         if (kept := self._cache.get(key)) is not None:
             self._metrics.cache_hits.labels(job.tool.name).inc()
             return replace(kept, cached=True, hedged=False, wait_s=0.0, run_s=0.0, attempts=0)
@@ -60,10 +60,11 @@ class Sharing:
             self._cache.put(key, answer, answer.size, ttl_s)
         return answer
 
-    def _identity(self, call: Call) -> bytes:
+    def _identity(self, job: Job) -> bytes:
+        call = job.call
         caller = "" if self._config.about(call.tool).public else call.caller
         digest = hashlib.sha256()
         for part in (call.tool.encode(), caller.encode(errors="replace")):
             digest.update(len(part).to_bytes(4) + part)
-        digest.update(canonical(call.arguments))
+        digest.update(job.canonical)
         return digest.digest()

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from tests.tools_service.tool_stand_ins import Stand, opened
+from tests.parts.clock import Clock
+from tests.tools_service.tool_stand_ins import Act, Stand, built, opened
 from tools_service.call import Answer, Call, Started
 from tools_service.errors import Draining
 from tools_service.executor import Executor
+from tools_service.pace import BURST
 from tools_service.policy import Group
+from tools_service.tools.registry import Arguments, Context, Output, Progress
 
 
 async def silent(started: Started) -> None:
@@ -200,6 +203,24 @@ async def test_the_start_is_announced_before_the_tool_runs_and_after_the_wait(
     assert answer.expected is not None
     assert seen == [(Started(answer.expected.range_s, answer.wait_s), 0)]
     assert attempts() == 1
+
+
+async def test_a_flood_of_progress_is_thinned_out() -> None:
+    class Busy(Act):
+        async def run(self, arguments: Arguments, context: Context) -> Output:
+            for step in range(1000):
+                await context.tell(Progress(float(step)))
+            return Output("done")
+
+    heard: list[float] = []
+
+    async def tell(progress: Progress) -> None:
+        heard.append(progress.done)
+
+    service = built(Clock(), Busy(str))
+    async with asyncio.timeout(20), service.parts.executor.opened():
+        await service.parts.executor.call(Call("act", {"text": ""}, Group(), tell=tell), silent)
+    assert heard == [float(step) for step in range(BURST)]
 
 
 async def test_a_tool_is_told_the_ids_of_its_caller(bench: Stand) -> None:

@@ -86,6 +86,7 @@ class Act:
 class Run:
     """One attempt of a trial: it ends as the test says, and `end` is cancelled with it."""
 
+    arguments: Arguments
     context: Context
     end: asyncio.Future[Output] = field(default_factory=asyncio.Future)
 
@@ -117,7 +118,7 @@ class Trial:
         return "any"
 
     async def run(self, arguments: Arguments, context: Context) -> Output:
-        run = Run(context)
+        run = Run(arguments, context)
         self.begun.put_nowait(run)
         return await run.end
 
