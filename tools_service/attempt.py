@@ -110,6 +110,10 @@ class Attempts:
             return Ending("timeout", Output(text))
         except Exception as exc:
             return _broken(job, exc)
+        except asyncio.CancelledError as exc:
+            if _is_stopped():
+                raise
+            return _broken(job, exc)
         return Ending("ok", output)
 
     def _bound_s(self, job: Job) -> float:
@@ -130,7 +134,13 @@ class Attempts:
         logger.info("tool %s %s after %.3f s", name, outcome, run_s)
 
 
-def _broken(job: Job, exc: Exception) -> Ending:
+def _is_stopped() -> bool:
+    """Somebody wants this to end; a CancelledError without that is a tool's own failure."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _broken(job: Job, exc: BaseException) -> Ending:
     # A bug in a tool. Its text may hold anything, so the model is told the kind only.
     logger.error("tool %s raised", job.tool.name, exc_info=exc)
     text = f"error: {job.tool.name} failed unexpectedly ({type(exc).__name__})"

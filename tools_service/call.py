@@ -122,7 +122,7 @@ class Ending:
     outcome: Outcome
     output: Output
     run_s: float = 0.0
-    failure: Exception | None = None
+    failure: BaseException | None = None
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ class Course:
     clock: Callable[[], float]
     pace: Pace = field(default_factory=Pace)
     attempts: int = 0
-    hedged: bool = False
+    hedges: int = 0
     wait_s: float = 0.0
 
     async def tell(self, progress: Progress) -> None:

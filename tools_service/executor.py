@@ -174,7 +174,7 @@ class Executor:
             cut_bytes=out.cut_bytes,
             blocks=out.output.blocks,
             attempts=course.attempts,
-            hedged=course.hedged,
+            hedged=course.hedges > 0,
             size=out.size,
         )
 

@@ -74,6 +74,7 @@ class Flights:
             finally:
                 self._tasks = None
                 for flight in self._flights.values():
+                    # One that has not begun would not say so itself.
                     flight.post(Draining())
                     flight.cancel()
 
@@ -111,7 +112,7 @@ class Flights:
             del self._flights[key]
 
     async def _run(self, key: Hashable, flight: _Flight, fly: Fly) -> None:
-        end: Answer | Exception
+        end: Answer | Exception = Draining()
         try:
             end = await fly(flight)
         except Exception as exc:
@@ -119,7 +120,7 @@ class Flights:
             end = exc
         finally:
             self._remove(key, flight)
-        flight.post(end)
+            flight.post(end)
 
 
 async def _listen(mailbox: asyncio.Queue[_News], listener: Listener) -> Answer:

@@ -31,25 +31,27 @@ class Hedging:
             if not (hints.read_only and hints.open_world and self._means.config.hedge.share):
                 return await self._attempts.run(job, course)
             self._budget(job).earn()
-            return await self._race(job, course)
+            return _told(await self._race(job, course))
 
-    async def _race(self, job: Job, course: Course) -> Ending:
+    async def _race(self, job: Job, course: Course) -> _Task:
+        """The attempt that counts; both have ended."""
         async with asyncio.TaskGroup() as tasks:
             first = tasks.create_task(self._attempt(job, course))
             await asyncio.wait([first], timeout=job.expected.p95_s)
             if first.done():
-                return _told(first)
+                return first
             second = tasks.create_task(self._beside(job, course))
             winner: _Task = first
+            hedges = course.hedges
             try:
                 winner = await _winner(first, second)
             finally:
-                if course.hedged:
+                if course.hedges > hedges:
                     end = "won" if winner is second else "lost"
                     self._means.metrics.hedges.labels(job.tool.name, end).inc()
             loser = first if winner is second else second
             loser.cancel()
-            return _told(winner)
+            return winner
 
     async def _attempt(self, job: Job, course: Course) -> Ending | Exception:
         # As a value: an exception would end the other attempt.
@@ -63,7 +65,7 @@ class Hedging:
         with self._attempts.free_slot(job) as free:
             if not free or not self._budget(job).spend():
                 return None
-            course.hedged = True
+            course.hedges += 1
             return await self._attempt(job, course)
 
     def _budget(self, job: Job) -> Budget:

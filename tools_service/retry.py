@@ -18,7 +18,7 @@ from tools_service.hedge import Hedging
 
 
 def pause_s(
-    config: RetryConfig, failure: Exception | None, attempts: int, chance: float
+    config: RetryConfig, failure: BaseException | None, attempts: int, chance: float
 ) -> float | None:
     """How long to wait before the next attempt; None when there should be none.
 

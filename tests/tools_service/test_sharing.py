@@ -58,6 +58,16 @@ async def test_a_failure_is_shared_too() -> None:
         ] * 2
 
 
+async def test_a_tool_that_cancels_itself_has_failed_for_all_who_wait() -> None:
+    """Nobody had cancelled the run, so nobody was told, and they waited for ever."""
+    tool = Trial()
+    async with opened(tool, **PLAIN) as service:
+        asking = [ask(service, trial()) for _ in range(2)]
+        (await tool.begun.get()).end.cancel()
+        for answer in await asyncio.gather(*asking):
+            assert answer.text == "error: trial failed unexpectedly (CancelledError)"
+
+
 @pytest.mark.parametrize(
     ("other", "about", "runs"),
     [

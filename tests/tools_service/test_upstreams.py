@@ -101,10 +101,13 @@ async def test_one_probe_at_a_time_finds_out_whether_it_is_well_again() -> None:
         assert service.metric("breaker_state", upstream="web") == 0
 
 
-async def test_calls_that_waited_for_a_slot_while_it_failed_are_refused_then() -> None:
-    tool = Trial(annotations=CODE)
+@pytest.mark.parametrize("hints", [CODE, Trial().annotations])
+async def test_calls_that_waited_for_a_slot_while_it_failed_are_refused_then(
+    hints: Annotations,
+) -> None:
+    tool = Trial(annotations=hints)
     breaker = {"calls": 1, "open_s": 30.0}
-    async with opened(tool, slots=1, breaker=breaker) as service:
+    async with opened(tool, slots=1, breaker=breaker, retry={"attempts": 1}) as service:
         asking = [ask(service, Call("trial", {"n": n}, Group())) for n in range(3)]
         (await tool.begun.get()).fails(Transient("busy"))
         answers = await asyncio.gather(*asking)
