@@ -32,6 +32,8 @@ from tools_service.tools.registry import Registry
 
 logger = logging.getLogger(__name__)
 
+_STOPPED = (asyncio.CancelledError, Draining)
+
 
 class Executor:
     """Runs calls while it is `opened`. Cancelling `call` stops the tool and frees its slot."""
@@ -108,15 +110,15 @@ class Executor:
         """
         if self._draining:
             raise Draining
+        came, waiter = self._clock(), Waiter(call, announce, canonical(call.arguments))
         self._calls += 1
         self._idle.clear()
-        came = self._clock()
-        waiter = Waiter(call, announce, canonical(call.arguments))
         try:
             answer = await self._answer(waiter)
-        except BaseException:
-            # Cancelled, or its caller can't be told any more.
-            self._end(waiter, waiter.ended("cancelled", "", self._clock() - came))
+        except BaseException as exc:
+            # Stopped from below or above; or a bug, ours or that of who is told of the start.
+            outcome = "cancelled" if isinstance(exc, _STOPPED) else "error"
+            self._end(waiter, waiter.ended(outcome, "", self._clock() - came))
             raise
         finally:
             self._calls -= 1

@@ -71,6 +71,18 @@ async def test_a_timeout_inside_a_tool_is_not_taken_for_ours(bench: Stand) -> No
     )
 
 
+async def test_a_bug_before_the_tool_runs_is_counted_as_an_error_and_leaves_nothing() -> None:
+    class Shapeless(Act):
+        def shape(self, arguments: Arguments) -> str:
+            raise KeyError("depth")
+
+    async with opened(Shapeless(str)) as service:
+        with pytest.raises(KeyError):
+            await ask(service.parts.executor, "hello")
+        assert service.metric("calls_total", tool="act", outcome="error") == 1
+        assert await service.parts.executor.drain(0)
+
+
 async def test_an_unknown_tool_is_an_answer_that_names_the_others(bench: Stand) -> None:
     answer = await ask(bench.parts.executor, "hello", tool="nothing")
     assert answer.text == "error: unknown tool 'nothing'; the tools are: act, calculate, gate"
