@@ -67,7 +67,7 @@ class Attempts:
             self._means.queue.leave(entry)
 
     async def run(self, job: Job, course: Course) -> Ending:
-        """Runs the tool once, in a slot the caller of this holds. Raises UpstreamDown."""
+        """Runs the tool once, in a slot the caller of this holds. Raises BreakerOpen."""
         running = self._means.metrics.running.labels(job.tool.name)
         with self._means.breakers.begin(job.tool.upstream) as permit, running.track_inprogress():
             course.attempts += 1

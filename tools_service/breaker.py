@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Self
 
-from tools_service.errors import UpstreamDown
+from tools_service.errors import BreakerOpen
 from tools_service.execution_config import BreakerConfig
 
 _REMEMBERED = 1000
@@ -129,15 +129,15 @@ class Breakers:
         self._breakers: dict[str, Breaker] = {}
 
     def check(self, upstream: str | None) -> None:
-        """Raises UpstreamDown."""
+        """Raises BreakerOpen."""
         if upstream is None:
             return
         again_s = self._of(upstream).refused_s(self._clock())
         if again_s is not None:
-            raise UpstreamDown(upstream, again_s)
+            raise BreakerOpen(upstream, again_s)
 
     def begin(self, upstream: str | None) -> Permit:
-        """An attempt starts. Raises UpstreamDown."""
+        """An attempt starts. Raises BreakerOpen."""
         if upstream is None:
             return Permit(None, 0, self._clock)
         self.check(upstream)

@@ -14,7 +14,7 @@ from tools_service.execution_config import (
     HedgeConfig,
     PositiveSeconds,
     RetryConfig,
-    UpstreamConfig,
+    UpstreamLimits,
 )
 
 ToolName = Literal["calculate", "extract", "fetch", "search"]
@@ -110,7 +110,7 @@ class ToolsServiceConfig(_Frozen):
     per_tool: dict[str, ToolConfig] = Field(
         default_factory=dict, description="what is particular about a tool, by its name"
     )
-    per_upstream: dict[str, UpstreamConfig] = Field(
+    per_upstream: dict[str, UpstreamLimits] = Field(
         default_factory=dict, description="what is particular about a service behind tools"
     )
     retry: RetryConfig = RetryConfig()

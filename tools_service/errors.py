@@ -11,7 +11,7 @@ ToolsServiceError
     ├── QueueFull
     ├── DeadlineUnmet     it would still wait for a slot when its caller's time is up
     ├── SlotTimeout       it has waited for a slot as long as any call may
-    └── UpstreamDown      the service behind the tool keeps failing and is left alone for a while
+    └── BreakerOpen       the service behind the tool keeps failing and is left alone for a while
 ToolFailed                raised by a tool: its text is a result the model can act on
 ├── Forbidden             the guard will not let the service connect there
 └── Transient             may pass: the other side was not reached, or broke down
@@ -98,7 +98,7 @@ class SlotTimeout(Refusal):
         super().__init__(f"no free slot for {tool} within {waited_s:.1f} s")
 
 
-class UpstreamDown(Refusal):
+class BreakerOpen(Refusal):
     """The circuit breaker of an upstream is open."""
 
     outcome = "refused"

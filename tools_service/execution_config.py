@@ -71,7 +71,7 @@ class AuditConfig(_Frozen):
     )
 
 
-class UpstreamConfig(_Frozen):
+class UpstreamLimits(_Frozen):
     """What is particular about a service behind one or more tools."""
 
     slots: Annotated[int, Field(ge=1)] | None = Field(

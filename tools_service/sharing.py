@@ -56,7 +56,7 @@ class Sharing:
     async def _run_and_keep(self, key: bytes, job: Job, listener: Listener) -> Answer:
         answer = await self._run(job, listener)
         ttl_s = self._config.about(job.tool.name).cache_s
-        if ttl_s is not None and not answer.failed:
+        if ttl_s is not None and answer.outcome == "ok":
             self._cache.put(key, answer, answer.size, ttl_s)
         return answer
 
