@@ -88,7 +88,9 @@ def _measure(policy: str, repetition: int, turns: Sequence[Turn], load: Load) ->
 @contextmanager
 def sleeping(policy: str, load: Load) -> Iterator[str]:
     """A service of tools that sleep, in a process of its own; gives its URL."""
-    settings = {"port": 0, "policy": policy, "slots": load.slots}
+    settings: dict[str, object] = {"port": 0, "policy": policy, "slots": load.slots}
+    # The simulation knows no second attempts.
+    settings |= {"hedge": {"share": 0}}
     settings |= {"waiting": 100_000, "queue_s": 3600, "timeout_floor_s": 3600, "timeout_s": 3600}
     command = [sys.executable, "-m", "benchmarks.tools_sleepers"]
     pipe = subprocess.PIPE

@@ -13,7 +13,7 @@ from mcp_types import (
 from mcp_types import Tool as ToolOffer
 from pydantic import TypeAdapter
 
-from tools_service.executor import Answer
+from tools_service.call import Answer
 from tools_service.tools.asks import InputNeeded
 from tools_service.tools.registry import Tool
 
@@ -53,6 +53,10 @@ def result(answer: Answer) -> CallToolResult:
         "samples": expected.samples if expected else 0,
         "truncated": answer.cut_bytes > 0,
         "predicted_wait_s": answer.predicted_wait_s,
+        "attempts": answer.attempts,
+        "hedged": answer.hedged,
+        "shared": answer.shared,
+        "cached": answer.cached,
     }
     said = [TextContent(type="text", text=answer.text)] if answer.text or not answer.blocks else []
     return CallToolResult(

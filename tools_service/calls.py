@@ -27,10 +27,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel
 
 from tools_service.answers import asked, result
+from tools_service.call import Call
 from tools_service.door import caller
 from tools_service.ears import Ears, RequestContext, listening
 from tools_service.errors import Draining, Refusal, UnknownTool
-from tools_service.executor import Call, Executor
+from tools_service.executor import Executor
 from tools_service.policy import Group
 from tools_service.rounds import Leg, Requests, converse, dumped
 from tools_service.tenants import Tenants

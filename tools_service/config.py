@@ -7,9 +7,17 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from tools_service.errors import ConfigError, OpenDoor
+from tools_service.execution_config import (
+    AuditConfig,
+    BreakerConfig,
+    CacheConfig,
+    HedgeConfig,
+    PositiveSeconds,
+    RetryConfig,
+    UpstreamLimits,
+)
 from tools_service.upstream_config import NAME, UpstreamConfig
 
-PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ToolName = Literal["calculate", "extract", "fetch", "search"]
 ProviderName = Literal["local", "tavily", "searxng", "brave", "duckduckgo"]
 
@@ -68,6 +76,12 @@ class ToolConfig(_Frozen):
     )
     expected_s: tuple[PositiveSeconds, PositiveSeconds] | None = Field(
         default=None, description="(p50, p90) in seconds, until it is measured"
+    )
+    public: bool = Field(
+        default=False, description="its results are the same for every caller and may be shared"
+    )
+    cache_s: PositiveSeconds | None = Field(
+        default=None, description="how long a result may be given again; none: never"
     )
 
     task: bool | None = Field(
@@ -131,6 +145,14 @@ class ToolsServiceConfig(_Frozen):
         description="the tools each tenant may use, `*` for the other tenants or for every tool; "
         "none: everybody may use all",
     )
+    per_upstream: dict[str, UpstreamLimits] = Field(
+        default_factory=dict, description="what is particular about a service behind tools"
+    )
+    retry: RetryConfig = RetryConfig()
+    hedge: HedgeConfig = HedgeConfig()
+    breaker: BreakerConfig = BreakerConfig()
+    cache: CacheConfig = CacheConfig()
+    audit: AuditConfig = AuditConfig()
     policy: Literal["group", "sjf", "fifo"] = Field(
         default="group", description="which waiting call is next: see policy.py"
     )
@@ -142,7 +164,12 @@ class ToolsServiceConfig(_Frozen):
         default=10.0, description="no call is cut off earlier, however fast its tool has been"
     )
     queue_s: PositiveSeconds = Field(default=60.0, description="longest wait for a slot")
-    result_bytes: Annotated[int, Field(ge=1024, le=400 * 1024)] = 64 * 1024
+    result_bytes: Annotated[int, Field(ge=1024, le=400 * 1024)] = Field(
+        default=64 * 1024, description="text of one result, for the model"
+    )
+    wire_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = Field(
+        default=400 * 1024, description="all of one result: text, structure and attachments"
+    )
     table_path: Path | None = Field(default=None, description="file of the runtime table")
     table_every_s: PositiveSeconds = 60.0
     shapes_per_tool: Annotated[int, Field(ge=1)] = 64
@@ -158,6 +185,12 @@ class ToolsServiceConfig(_Frozen):
                 "upstreams need pins_path: the file that remembers which of their tools were "
                 "accepted, so that a change between two starts is noticed"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _text_fits(self) -> Self:
+        if self.result_bytes > self.wire_bytes:
+            raise ValueError("wire_bytes must be at least result_bytes: it holds the text, too")
         return self
 
     @property

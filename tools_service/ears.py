@@ -6,7 +6,7 @@ from typing import Any
 from mcp.server.context import ServerRequestContext
 from mcp_types import ProgressNotification, ProgressNotificationParams
 
-from tools_service.executor import Announce, Started
+from tools_service.call import Announce, Started
 from tools_service.tools.registry import Progress, Tell, untold
 
 STARTED_KEY = "roundhouse/started"

@@ -14,12 +14,15 @@ ToolsServiceError
     ├── BadArguments
     ├── QueueFull
     ├── TooManyTasks      this caller, or all of them, have as many tasks as may be
-    └── DeadlineUnmet     it would still wait for a slot when its caller's time is up
+    ├── DeadlineUnmet     it would still wait for a slot when its caller's time is up
+    ├── SlotTimeout       it has waited for a slot as long as any call may
+    └── BreakerOpen       the service behind the tool keeps failing and is left alone for a while
 ToolFailed                raised by a tool: its text is a result the model can act on
 ├── Forbidden             the guard will not let the service connect there
-├── UpstreamDown          the server behind the tool can't be reached; nothing was sent to it
-├── UpstreamLost          its connection broke while the call was under way
-└── RateLimited           the other side asks to wait; `retry_after_s` says how long
+└── Transient             may pass: the other side was not reached, or broke down
+    ├── UpstreamDown      the server behind the tool can't be reached; nothing was sent to it
+    ├── UpstreamLost      its connection broke while the call was under way
+    └── RateLimited       the other side asks to wait; `retry_after_s` says how long
 """
 
 
@@ -130,6 +133,27 @@ class DeadlineUnmet(Refusal):
         self.wait_s = wait_s
 
 
+class SlotTimeout(Refusal):
+    """No slot came free in time."""
+
+    outcome = "timeout"
+
+    def __init__(self, tool: str, waited_s: float) -> None:
+        super().__init__(f"no free slot for {tool} within {waited_s:.1f} s")
+
+
+class BreakerOpen(Refusal):
+    """The circuit breaker of an upstream is open."""
+
+    outcome = "refused"
+
+    def __init__(self, upstream: str, again_s: float) -> None:
+        super().__init__(
+            f"{upstream} keeps failing, so it is left alone for now; "
+            f"try again in {max(again_s, 1.0):.1f} s"
+        )
+
+
 class ToolFailed(Exception):
     """A tool could not do what was asked; the text is shown to the model."""
 
@@ -138,7 +162,11 @@ class Forbidden(ToolFailed):
     """An address a model may not make this service connect to."""
 
 
-class RateLimited(ToolFailed):
+class Transient(ToolFailed):
+    """The same call may succeed a moment later: a connection broke, the other side was busy."""
+
+
+class RateLimited(Transient):
     """The other side wants fewer calls. `retry_after_s` is its own word, None if it gave none."""
 
     def __init__(self, who: str, retry_after_s: float | None) -> None:
@@ -147,14 +175,14 @@ class RateLimited(ToolFailed):
         self.retry_after_s = retry_after_s
 
 
-class UpstreamDown(ToolFailed):
+class UpstreamDown(Transient):
     """Passes by itself: the service keeps trying to reach the upstream again."""
 
     def __init__(self, upstream: str) -> None:
         super().__init__(f"upstream {upstream} is down; try again later")
 
 
-class UpstreamLost(ToolFailed):
+class UpstreamLost(Transient):
     """It may have done its work: only a call that may run twice may be tried again."""
 
     def __init__(self, upstream: str) -> None:

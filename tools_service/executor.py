@@ -1,107 +1,42 @@
-"""The life of one tool call: checked, queued, run under a timeout, measured, answered once."""
+"""The life of one tool call, as a ladder: each rung adds one concern and ends what it began.
+
+executor   checks, the caller's deadline, the caps on results, one outcome, one record
+sharing    results kept for a while; identical calls at the same time are one run (flight)
+retry      another attempt after a failure that may pass
+hedge      a second attempt beside a slow one
+attempt    a slot, the breaker, a timeout, the table
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
+from tools_service.attempt import Means
+from tools_service.audit import Audit, Record, digest
+from tools_service.breaker import Breakers
+from tools_service.call import Announce, Answer, Call, Course, Job, Listener, Waiter, canonical
+from tools_service.caps import Caps, capped, plain
 from tools_service.config import ToolsServiceConfig
-from tools_service.errors import Draining, Refusal, ToolFailed
+from tools_service.errors import Draining, Refusal
 from tools_service.metrics import Metrics
-from tools_service.policy import POLICIES, Entry, Group
+from tools_service.policy import POLICIES
 from tools_service.queue import Queue
-from tools_service.runtimes import Expected, Key, Outcome, Table
+from tools_service.retry import Retrying
+from tools_service.runtimes import Key, Table
 from tools_service.schedule import Schedule
-from tools_service.tools import clean
-from tools_service.tools.asks import NOTHING, InputNeeded, Inputs
-from tools_service.tools.registry import (
-    Arguments,
-    Context,
-    Output,
-    Registry,
-    Tell,
-    Tool,
-    untold,
-)
+from tools_service.sharing import Sharing
+from tools_service.tools.registry import Registry
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What the caller asks for."""
-
-    tool: str
-    arguments: Arguments
-    group: Group
-    caller: str = ""
-    """Whose token it came with; results are never shared between callers."""
-    tell: Tell = untold
-    allowed: frozenset[str] | None = None
-    """The tools this caller may use; none: all."""
-    inputs: Inputs = NOTHING
-    """What the user has answered; a call with other inputs is another call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The call has left the queue."""
-
-    expected_s: tuple[float, float]
-    wait_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The one end of a call. `cut_bytes` of the tool's text did not fit and are missing.
-
-    `predicted_wait_s` is why a call was refused: it would have waited longer than its caller.
-    """
-
-    text: str
-    outcome: str
-    structured: Mapping[str, object] | None = None
-    shape: str | None = None
-    expected: Expected | None = None
-    wait_s: float = 0.0
-    run_s: float = 0.0
-    cut_bytes: int = 0
-    predicted_wait_s: float | None = None
-    blocks: Sequence[Mapping[str, object]] = ()
-    asked: InputNeeded | None = None
-    """The outcome is `asked`: the tool is to be called anew, with answers to these."""
-
-    @property
-    def failed(self) -> bool:
-        """The model asked for something it did not get."""
-        return self.outcome not in ("ok", "asked")
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A call that may run: its tool, its row in the table and its place in the queue."""
-
-    call: Call
-    tool: Tool
-    key: Key
-    expected: Expected
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    outcome: Outcome | Literal["asked"]
-    output: Output
-    asked: InputNeeded | None = None
-
-
-Announce = Callable[[Started], Awaitable[None]]
+_STOPPED = (asyncio.CancelledError, Draining)
 
 
 class Executor:
-    """Runs calls. Cancelling `call` stops the tool and frees its slot."""
+    """Runs calls while it is `opened`. Cancelling `call` stops the tool and frees its slot."""
 
     def __init__(
         self,
@@ -110,16 +45,24 @@ class Executor:
         table: Table,
         metrics: Metrics,
         *,
+        audit: Audit,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
         self._registry = registry
-        self._table = table
         self._metrics = metrics
+        self._audit = audit
         self._clock = clock
         self._wall = wall
+        self._table = table
         self._queue = Queue(_schedule(config), waiting=config.waiting)
+        breakers = Breakers(config.breaker, clock, metrics.watch_breaker)
+        self._retrying = Retrying(
+            Means(config, registry, self._queue, table, metrics, breakers, clock, wall)
+        )
+        self._sharing = Sharing(config, metrics, clock, self._run)
+        self._caps = Caps(config.result_bytes, config.wire_bytes)
         self._calls = 0
         self._draining = False
         self._idle = asyncio.Event()
@@ -132,6 +75,11 @@ class Executor:
         return self._draining
 
     @property
+    def calls(self) -> int:
+        """Calls without an answer; several may share a slot."""
+        return self._calls
+
+    @property
     def waiting(self) -> int:
         """Calls without a slot."""
         return self._queue.waiting
@@ -140,6 +88,12 @@ class Executor:
     def running(self) -> int:
         """Calls with a slot."""
         return self._queue.running
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Calls may come for as long as the block; its end stops the runs and writes the audit."""
+        async with self._audit.opened(), self._sharing.opened():
+            yield
 
     async def drain(self, timeout_s: float) -> bool:
         """Takes no new call and waits for the others; False if some still run."""
@@ -158,158 +112,120 @@ class Executor:
         """
         if self._draining:
             raise Draining
+        came, waiter = self._clock(), Waiter(call, announce, canonical(call.arguments))
         self._calls += 1
         self._idle.clear()
         try:
-            answer = await self._answer(call, announce)
-        except asyncio.CancelledError:
-            self._count(call.tool, "cancelled")
+            answer = await self._answer(waiter)
+        except BaseException as exc:
+            # Stopped from below or above; or a bug, ours or that of who is told of the start.
+            outcome = "cancelled" if isinstance(exc, _STOPPED) else "error"
+            self._end(waiter, waiter.ended(outcome, "", self._clock() - came))
             raise
         finally:
             self._calls -= 1
             if not self._calls:
                 self._idle.set()
-        self._count(call.tool, answer.outcome)
+        self._end(waiter, answer)
         return answer
 
     def refuse(self, tool: str, refusal: Refusal) -> Answer:
         """The answer to a call that gets no further than this; counted like any other."""
-        answer = Answer(f"error: {refusal}", refusal.outcome)
-        self._count(tool, answer.outcome)
+        answer = self._refused(tool, refusal)
+        self._metrics.calls.labels(self._label(tool), answer.outcome).inc()
         return answer
 
-    async def _answer(self, call: Call, announce: Announce) -> Answer:
+    async def _answer(self, waiter: Waiter) -> Answer:
+        call, came = waiter.call, self._clock()
         try:
-            job = self._prepare(call)
-            await self._enter(job)
+            job = waiter.job = self._prepare(call, waiter.canonical)
         except Refusal as refusal:
-            logger.info("tool %s refused: %s", self._label(call.tool), type(refusal).__name__)
-            text = f"error: {refusal}"
-            return Answer(text, refusal.outcome, predicted_wait_s=refusal.wait_s)
-        except TimeoutError:
-            wait_s = self._clock() - job.entry.arrived
-            text = f"error: no free slot for {call.tool} within {wait_s:.1f} s"
-            return self._finish(job, _Ending("timeout", Output(text)), wait_s, 0.0)
+            return self._refused(call.tool, refusal)
         try:
-            return await self._perform(job, announce)
-        finally:
-            self._queue.leave(job.entry)
+            async with asyncio.timeout(call.group.deadline_s) as limit:
+                return await self._sharing.answer(job, waiter)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        took_s = self._clock() - came
+        what = f"{call.tool} did not finish" if waiter.started else f"no free slot for {call.tool}"
+        return waiter.ended("timeout", f"error: {what} within {took_s:.1f} s", took_s)
 
-    def _prepare(self, call: Call) -> _Job:
+    def _prepare(self, call: Call, canonical: bytes) -> Job:
         tool = self._registry.find(call.tool, call.allowed)
         self._registry.check(tool, call.arguments)
         shape = self._registry.shape(tool, call.arguments)
         key = Key(tool.name, shape, tool.annotations.kind)
-        expected = self._table.expected(key)
-        entry = Entry(tool.name, self._clock(), expected.mean_s, call.group)
-        return _Job(call, tool, key, expected, entry)
+        deadline_s = call.group.deadline_s
+        deadline = None if deadline_s is None else self._clock() + deadline_s
+        return Job(call, tool, key, self._table.expected(key), canonical, deadline)
 
-    async def _enter(self, job: _Job) -> None:
-        """Raises TimeoutError: the wait, too, is bounded, by us and by the caller's deadline."""
-        deadline_s = job.call.group.deadline_s or self._config.queue_s
-        async with asyncio.timeout(min(deadline_s, self._config.queue_s)):
-            await self._queue.enter(job.entry)
-
-    async def _perform(self, job: _Job, announce: Announce) -> Answer:
-        wait_s = self._clock() - job.entry.arrived
-        with self._metrics.running.labels(job.tool.name).track_inprogress():
-            await announce(Started(job.expected.range_s, wait_s))
-            started = self._clock()
-            try:
-                ending = await self._run(job, self._bound_s(job, wait_s))
-            except asyncio.CancelledError:
-                self._observe(job, "cancelled", self._clock() - started)
-                raise
-            run_s = self._clock() - started
-        if ending.outcome != "asked":  # half a call says nothing about a whole one
-            self._observe(job, ending.outcome, run_s)
-        return self._finish(job, ending, wait_s, run_s)
-
-    def _bound_s(self, job: _Job, wait_s: float) -> float:
-        """The learned timeout, or less when the caller will be gone before."""
-        cap_s = self._config.about(job.tool.name).timeout_s or self._config.timeout_s
-        learned_s = job.expected.timeout_s(min(self._config.timeout_floor_s, cap_s), cap_s)
-        deadline_s = job.call.group.deadline_s
-        return learned_s if deadline_s is None else min(learned_s, max(deadline_s - wait_s, 0.0))
-
-    async def _run(self, job: _Job, bound_s: float) -> _Ending:
-        group = job.call.group
+    async def _run(self, job: Job, listener: Listener) -> Answer:
+        course = Course(listener, self._clock)
         try:
-            async with asyncio.timeout(bound_s) as limit:
-                call = job.call
-                context = Context(group.session, group.id, call.caller, call.tell, call.inputs)
-                output = await job.tool.run(call.arguments, context)
-                self._registry.verify(job.tool, output)
-        except InputNeeded as asked:
-            return _Ending("asked", Output(""), asked)
-        except ToolFailed as exc:
-            return _Ending("error", Output(f"error: {exc}"))
-        except TimeoutError as exc:
-            if limit.expired():
-                text = f"error: {job.tool.name} did not finish within {bound_s:.1f} s"
-                return _Ending("timeout", Output(text))
-            return self._broken(job, exc)
-        except Exception as exc:
-            return self._broken(job, exc)
-        return _Ending("ok", output)
-
-    def _broken(self, job: _Job, exc: Exception) -> _Ending:
-        # A bug in a tool. Its text may hold anything, so the model is told the kind only.
-        logger.error("tool %s raised", job.tool.name, exc_info=exc)
-        text = f"error: {job.tool.name} failed unexpectedly ({type(exc).__name__})"
-        return _Ending("error", Output(text))
-
-    def _finish(self, job: _Job, ending: _Ending, wait_s: float, run_s: float) -> Answer:
-        output, limit = ending.output, self._config.result_bytes
-        if ending.outcome == "ok" and job.tool.annotations.open_world:
-            output, cut_bytes = _from_outside(job.tool.name, output, limit)
+            ending = await self._retrying.run(job, course)
+        except Refusal as refusal:
+            refused = self._refused(job.tool.name, refusal)
+            return replace(
+                refused, shape=job.key.shape, expected=job.expected, wait_s=course.wait_s
+            )
+        if ending.outcome == "ok":
+            out = capped(job.tool, ending.output, self._caps)
         else:
-            text, cut_bytes = shorten(output.text, limit)
-            output = Output(text, output.structured)
-        self._metrics.wait.labels(job.tool.name).observe(wait_s)
+            out = plain(ending.output.text, self._caps)
         return Answer(
-            text=output.text,
+            text=out.output.text,
             outcome=ending.outcome,
-            structured=None if cut_bytes else output.structured,
+            structured=out.output.structured,
             shape=job.key.shape,
             expected=job.expected,
-            wait_s=wait_s,
-            run_s=run_s,
-            cut_bytes=cut_bytes,
-            blocks=ending.output.blocks,
+            wait_s=course.wait_s,
+            run_s=ending.run_s,
+            cut_bytes=out.cut_bytes,
+            blocks=out.output.blocks,
+            attempts=course.attempts,
+            hedged=course.hedges > 0,
+            size=out.size,
             asked=ending.asked,
         )
 
-    def _observe(self, job: _Job, outcome: Outcome, run_s: float) -> None:
-        self._table.observe(job.key, outcome, run_s, job.expected, self._wall())
-        name = job.tool.name
-        self._metrics.run.labels(name).observe(run_s)
-        if outcome == "ok":
-            low_s, high_s = job.expected.range_s
-            inside = "yes" if low_s <= run_s <= high_s else "no"
-            self._metrics.inside.labels(name, inside).inc()
-            self._metrics.ratio.labels(name).observe(run_s / job.expected.mean_s)
-        logger.info("tool %s %s after %.3f s", name, outcome, run_s)
+    def _refused(self, name: str, refusal: Refusal) -> Answer:
+        logger.info("tool %s refused: %s", self._label(name), type(refusal).__name__)
+        text = f"error: {refusal}"
+        return Answer(
+            text, refusal.outcome, predicted_wait_s=refusal.wait_s, size=len(text.encode())
+        )
 
-    def _count(self, name: str, outcome: str) -> None:
-        self._metrics.calls.labels(self._label(name), outcome).inc()
+    def _end(self, waiter: Waiter, answer: Answer) -> None:
+        """The one outcome of a call, counted and written down."""
+        call = waiter.call
+        name = self._label(call.tool)
+        self._metrics.calls.labels(name, answer.outcome).inc()
+        if not self._audit.kept:
+            return
+        self._audit.note(
+            Record(
+                time=self._wall(),
+                tool=name,
+                caller=digest(call.caller),
+                session=call.group.session is not None,
+                group=call.group.id is not None,
+                shape=answer.shape,
+                outcome=answer.outcome,
+                bytes_in=len(waiter.canonical),
+                bytes_out=answer.size,
+                wait_s=answer.wait_s,
+                run_s=answer.run_s,
+                attempts=answer.attempts,
+                hedged=answer.hedged,
+                shared=answer.shared,
+                cached=answer.cached,
+                truncated=answer.cut_bytes > 0,
+            )
+        )
 
     def _label(self, name: str) -> str:
         return name if name in self._registry else "unknown"
-
-
-def _from_outside(tool: str, output: Output, limit: int) -> tuple[Output, int]:
-    """(the result of an open-world tool: cleaned, cut and marked as not ours, the bytes it lacks).
-
-    Here, so that no tool can forget it; the end mark is never what is cut.
-    """
-    origin = f"{tool}: {output.origin}" if output.origin else tool
-    text, cut_bytes = shorten(clean.strip(output.text), limit - clean.overhead(origin))
-    structured = clean.scrub(output.structured)
-    return (
-        Output(clean.enclose(text, origin), structured if isinstance(structured, dict) else None),
-        cut_bytes,
-    )
 
 
 def _schedule(config: ToolsServiceConfig) -> Schedule:
@@ -318,14 +234,5 @@ def _schedule(config: ToolsServiceConfig) -> Schedule:
         per_tool={name: tool.slots for name, tool in config.per_tool.items() if tool.slots},
         policy=POLICIES[config.policy],
         reserve=config.reserve,
+        per_upstream={name: up.slots for name, up in config.per_upstream.items() if up.slots},
     )
-
-
-def shorten(text: str, limit: int) -> tuple[str, int]:
-    """(a text of at most `limit` bytes that says so when it was cut, the bytes it lacks)."""
-    data = text.encode(errors="replace")
-    if len(data) <= limit:
-        return data.decode(), 0
-    note = f"\n[truncated: the result has {len(data)} bytes]"
-    kept = data[: limit - len(note)].decode(errors="ignore")
-    return kept + note, len(data) - len(kept.encode())

@@ -9,7 +9,7 @@ _RATIOS = (0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
 
 
 class Metrics:
-    """Label values are names of registered tools or `unknown`, never a user's text."""
+    """Label values name registered tools (or `unknown`) and upstreams, never a user's text."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.calls = Counter(
@@ -56,6 +56,41 @@ class Metrics:
             "Calls that run on as tasks and have not ended.",
             registry=registry,
         )
+        self.retries = Counter(
+            "roundhouse_tools_service_retries",
+            "Further attempts after a failure that may pass.",
+            ["tool"],
+            registry=registry,
+        )
+        self.hedges = Counter(
+            "roundhouse_tools_service_hedges",
+            "Second attempts beside a slow first one, by whether they gave the answer: won, lost.",
+            ["tool", "end"],
+            registry=registry,
+        )
+        self.followers = Counter(
+            "roundhouse_tools_service_followers",
+            "Calls that were answered by the run of an identical one.",
+            ["tool"],
+            registry=registry,
+        )
+        self.cache_hits = Counter(
+            "roundhouse_tools_service_cache_hits",
+            "Calls that were answered by a kept result.",
+            ["tool"],
+            registry=registry,
+        )
+        self.audit_dropped = Counter(
+            "roundhouse_tools_service_audit_dropped",
+            "Audit records that were not written.",
+            registry=registry,
+        )
+        self._breakers = Gauge(
+            "roundhouse_tools_service_breaker_state",
+            "Circuit breaker of an upstream: 0 closed, 1 open, 2 half-open.",
+            ["upstream"],
+            registry=registry,
+        )
         self._waiting = Gauge(
             "roundhouse_tools_service_waiting",
             "Tool calls that wait for a slot.",
@@ -69,6 +104,10 @@ class Metrics:
         """Reads these two whenever somebody scrapes."""
         self._waiting.set_function(waiting)
         self._shapes.set_function(shapes)
+
+    def watch_breaker(self, upstream: str, state: Callable[[], float]) -> None:
+        """Reads the state of this upstream's breaker whenever somebody scrapes."""
+        self._breakers.labels(upstream).set_function(state)
 
 
 class UpstreamMetrics:

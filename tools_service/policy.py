@@ -13,11 +13,16 @@ Order alone starves the calls it puts last. So some places are kept for the olde
 Proof: while the call waits, every kept place is busy, and only with what already held it (at most R
 calls) or with one of the B older ones; R places have done those B + R calls in (B + R) / R * T.
 
-A tool with a limit of its own keeps places in the same way, and its calls can be held up by either
-limit. A call with b older ones of its own tool, r places kept there, starts within
-(B / R + b / r + b + 2) * T. For all its tool's kept places are busy during (b / r + 1) * T at most,
-and there are at most b + 1 stretches between, in which the service's kept places lose at most T
-each before they serve nothing but the older. Where nothing is kept there is no bound.
+A tool or an upstream with a limit of its own is a lane that keeps places in the same way, and its
+calls can be held up by either limit. A call with b older ones in its lane, r places kept there,
+starts within (B / R + b / r + b + 2) * T. For all its lane's kept places are busy during
+(b / r + 1) * T at most, and there are at most b + 1 stretches between, in which the service's kept
+places lose at most T each before they serve nothing but the older. Where nothing is kept there is
+no bound. The proof needs lanes that share no call, so a call is in one at most: a limit of a tool
+and one of its upstream, both set, stop the start of the service.
+
+A retry is a new call here, behind those that wait: each attempt has the bound to itself. A hedge
+starts only in a place that nobody who waits may have, as a call does that finds it free on arrival.
 """
 
 import math
@@ -50,6 +55,7 @@ class Entry:
     arrived: float
     expected_s: float
     group: Group
+    upstream: str | None = None
 
 
 class Work(NamedTuple):
@@ -96,5 +102,5 @@ def kept(places: int, slots: int, reserve: int | None = None) -> int:
 
 
 def bound_s(older: int, kept_places: int, longest_s: float) -> float:
-    """The guarantee above, in seconds, for a tool without a limit of its own."""
+    """The guarantee above, in seconds, for a call without a lane of its own."""
     return (older / kept_places + 1) * longest_s if kept_places else math.inf

@@ -49,6 +49,15 @@ class Queue:
                 self.leave(entry)
             raise
 
+    def seize(self, entry: Entry) -> bool:
+        """Takes a slot only if one is free now: whether it did."""
+        self._schedule.add(entry)
+        # Whoever waits may not start, or would have: so it is this one or nobody.
+        if self._schedule.start() is entry:
+            return True
+        self._schedule.withdraw(entry)
+        return False
+
     def leave(self, entry: Entry) -> None:
         """Gives the slot back and lets the next call in."""
         self._schedule.finish(entry)

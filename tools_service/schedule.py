@@ -111,21 +111,32 @@ class Schedule:
     """Who waits, who runs, who is next.
 
     `add` a call, `start` those that may run until nobody may, `finish` each; `withdraw` one that
-    still waits. A call at its tool's limit never holds up another tool's.
+    still waits. A call at the limit of its tool or upstream never holds up another one's.
     """
 
     def __init__(
-        self, *, slots: int, per_tool: Mapping[str, int], policy: Policy, reserve: int | None = None
+        self,
+        *,
+        slots: int,
+        per_tool: Mapping[str, int],
+        policy: Policy,
+        reserve: int | None = None,
+        per_upstream: Mapping[str, int] | None = None,
     ) -> None:
+        """A tool with a limit of its own is not counted against that of its upstream."""
         self._policy = policy
         self._all = Lane(slots, kept(slots, slots, reserve))
         # A limit of its own is a line of its own; the others share one, which has no limit.
         self._shared = Line(Lane(slots, 0))
-        self._limited = {
-            tool: Line(Lane(places, kept(places, slots, reserve)))
-            for tool, places in per_tool.items()
-        }
-        self._lines = (self._shared, *self._limited.values())
+
+        def lines(limits: Mapping[str, int]) -> dict[str, Line]:
+            return {
+                name: Line(Lane(places, kept(places, slots, reserve)))
+                for name, places in limits.items()
+            }
+
+        self._tools, self._upstreams = lines(per_tool), lines(per_upstream or {})
+        self._lines = (self._shared, *self._tools.values(), *self._upstreams.values())
         self._groups: dict[Hashable, _Tally] = {}
         self._running: dict[Entry, tuple[bool, bool]] = {}
         self._came = 0
@@ -209,7 +220,10 @@ class Schedule:
         return self._policy(entry, self._groups[_key(entry)].work)
 
     def _line(self, entry: Entry) -> Line:
-        return self._limited.get(entry.tool, self._shared)
+        line = self._tools.get(entry.tool)
+        if line is None and entry.upstream is not None:
+            line = self._upstreams.get(entry.upstream)
+        return line or self._shared
 
     def _part(self, entry: Entry) -> None:
         key = _key(entry)

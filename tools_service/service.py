@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
 import uvicorn
 from prometheus_client import CollectorRegistry
 
-from tools_service import table_file
+from tools_service import execution_checks, table_file
+from tools_service.audit import Audit, AuditSink
+from tools_service.audit_file import AuditFile
 from tools_service.config import TasksConfig, ToolsServiceConfig
 from tools_service.errors import ConfigError
+from tools_service.execution_config import AuditConfig
 from tools_service.executor import Executor
 from tools_service.metrics import Metrics
 from tools_service.runtimes import Table
@@ -27,16 +31,23 @@ _KEEP_ALIVE_S = 75
 
 
 def assemble(
-    config: ToolsServiceConfig, tools: Iterable[Tool], prometheus: CollectorRegistry
+    config: ToolsServiceConfig,
+    tools: Iterable[Tool],
+    prometheus: CollectorRegistry,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Parts:
-    """Puts the service together, the table's memory included."""
+    """Puts the service together, the table's memory included. Raises ConfigError."""
     priors = {name: tool.expected_s for name, tool in config.per_tool.items() if tool.expected_s}
     table = Table(shapes_per_tool=config.shapes_per_tool, priors=priors)
     if config.table_path is not None:
         table_file.read(config.table_path, table)
     registry = Registry(tools)
+    execution_checks.check(config, registry)
     metrics = Metrics(prometheus)
-    executor = Executor(config, registry, table, metrics)
+    audit = Audit(
+        _sink(config.audit), waiting=config.audit.waiting, dropped=metrics.audit_dropped.inc
+    )
+    executor = Executor(config, registry, table, metrics, audit=audit, clock=clock)
     return Parts(config, registry, executor, table, _tasks(config.tasks, metrics), prometheus)
 
 
@@ -44,6 +55,12 @@ def _tasks(bounds: TasksConfig, metrics: Metrics) -> Tasks:
     tasks = Tasks(bounds, MemoryStore(most=bounds.most, per_caller=bounds.per_caller))
     metrics.tasks.set_function(lambda: tasks.live)
     return tasks
+
+
+def _sink(audit: AuditConfig) -> AuditSink | None:
+    if audit.path is None:
+        return None
+    return AuditFile(audit.path, file_bytes=audit.file_bytes, files=audit.files)
 
 
 def listen(config: ToolsServiceConfig) -> socket.socket:
@@ -78,7 +95,7 @@ async def serve(
         ),
         ready,
     )
-    async with asyncio.TaskGroup() as tasks:
+    async with parts.executor.opened(), asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.serve([sock]))
         ending = tasks.create_task(_end(parts, server, stop))
         keeping = tasks.create_task(_keep(parts))

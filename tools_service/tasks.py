@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, CallToolResult, ErrorData, TextContent
 
+from tools_service.call import Started
 from tools_service.config import TasksConfig
 from tools_service.ears import Ears
 from tools_service.errors import Draining
-from tools_service.executor import Started
 from tools_service.rounds import Leg, Requests, converse, dumped
 from tools_service.task_store import Json, Status, Task, TaskStore
 from tools_service.task_watch import Watchers

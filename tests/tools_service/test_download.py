@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tools_service.web_stand_ins import LIMITS, Handler, Wire, downloader, serving
-from tools_service.errors import Forbidden, RateLimited, ToolFailed
+from tools_service.errors import Forbidden, RateLimited, ToolFailed, Transient
 from tools_service.tools.download import Limits
 from tools_service.tools.page import Document
 from tools_service.tools.unpack import Unpacker
@@ -203,8 +203,19 @@ async def test_a_page_that_does_not_end_is_given_up() -> None:
 
 @pytest.mark.parametrize("status", [204, 304, 400, 401, 404, 418, 500, 503])
 async def test_every_other_status_is_a_failure_that_names_it(status: int) -> None:
-    with pytest.raises(ToolFailed, match=f"HTTP status {status}"):
+    with pytest.raises(ToolFailed, match=f"HTTP status {status}") as caught:
         await get(answering(b"", status=status))
+    assert isinstance(caught.value, Transient) is (status >= 500)
+
+
+async def test_a_site_that_hangs_up_may_answer_the_next_time() -> None:
+    async def hang_up(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    with pytest.raises(Transient, match="could not be fetched"):
+        await get(hang_up)
 
 
 @pytest.mark.parametrize("status", [429, 503])

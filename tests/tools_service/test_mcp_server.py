@@ -80,6 +80,10 @@ async def test_a_failed_call_is_a_result_the_model_can_read(service: Stand, era:
         "samples": 0,
         "truncated": False,
         "predicted_wait_s": None,
+        "attempts": 0,
+        "hedged": False,
+        "shared": False,
+        "cached": False,
     }
 
 
@@ -89,7 +93,7 @@ async def test_a_deadline_that_cannot_be_met_is_refused_with_the_predicted_wait(
     async with asyncio.timeout(10), running(built.parts) as url, Client(f"{url}/mcp") as client:
         holder = asyncio.create_task(client.call_tool("gate", {}))
         await built.gate.started.wait()
-        refused = await client.call_tool("gate", {}, meta=meta)
+        refused = await client.call_tool("gate", {"other": 1}, meta=meta)
         built.gate.opened.set()
         await holder
     assert refused.is_error

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tools_service.tool_stand_ins import Act, stand
-from tools_service.executor import Call, Started
+from tools_service.call import Call, Started
 from tools_service.policy import Group
 from tools_service.redact import MARK, RedactingFormatter, redact
 

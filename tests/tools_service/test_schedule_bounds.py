@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
@@ -31,7 +32,7 @@ class World:
 
     def come(self, entry: Entry, run_s: float) -> None:
         self.run_until(entry.arrived)
-        alike = sum(other.tool == entry.tool for other in self.waiting)
+        alike = sum(self.lane(other) == self.lane(entry) for other in self.waiting)
         self.older[entry] = (len(self.waiting), alike)
         self.waiting[entry] = self.now
         self.run_s[entry] = run_s
@@ -69,10 +70,16 @@ class World:
     def check(self) -> None:
         """Limits hold, and whoever waits is held up by one."""
         assert len(self.running) == self.schedule.running <= self.slots
-        held = {tool: sum(e.tool == tool for e in self.running) for tool in "abc"}
-        assert all(held[tool] <= places for tool, places in self.limits.items())
+        held = Counter(map(self.lane, self.running))
+        assert all(held[lane] <= places for lane, places in self.limits.items())
         if len(self.running) < self.slots:
-            assert all(held[e.tool] == self.limits.get(e.tool) for e in self.waiting)
+            lanes = map(self.lane, self.waiting)
+            assert all(held[lane] == self.limits.get(lane or "") for lane in lanes)
+
+    def lane(self, entry: Entry) -> str | None:
+        """The limit it is under, beside that of all."""
+        names = (name for name in (entry.tool, entry.upstream) if name in self.limits)
+        return next(names, None)
 
 
 calls = st.tuples(
@@ -90,7 +97,9 @@ calls = st.tuples(
     story=st.lists(calls, max_size=120),
     slots=st.integers(1, 10),
     reserve=st.none() | st.integers(1, 10),
-    limits=st.dictionaries(st.sampled_from("ab"), st.integers(1, 4)),
+    # An upstream of two tools, a tool by itself; "a" and "b" are in the upstream.
+    limits=st.dictionaries(st.sampled_from(["up", "c"]), st.integers(1, 4))
+    | st.dictionaries(st.sampled_from(["a", "b"]), st.integers(1, 4)),
 )
 def test_no_call_waits_longer_than_the_guarantee(
     policy: Policy,
@@ -99,12 +108,15 @@ def test_no_call_waits_longer_than_the_guarantee(
     reserve: int | None,
     limits: dict[str, int],
 ) -> None:
-    schedule = Schedule(slots=slots, per_tool=limits, policy=policy, reserve=reserve)
+    schedule = Schedule(
+        slots=slots, per_tool=limits, policy=policy, reserve=reserve, per_upstream=limits
+    )
     world = World(schedule, limits, slots)
     now = 0.0
     for gap_s, tool, run_s, expected_s, group_id, leaves in story:
         now += gap_s
-        entry = Entry(tool, now, expected_s, Group(id=f"g{group_id}"))
+        upstream = None if tool == "c" else "up"
+        entry = Entry(tool, now, expected_s, Group(id=f"g{group_id}"), upstream)
         world.come(entry, run_s)
         if leaves:
             now += 0.5
@@ -121,9 +133,10 @@ def allowed_s(entry: Entry, world: World, reserve: int | None) -> float:
     """The docstring of the policies, as numbers."""
     older, alike = world.older[entry]
     kept_slots = kept(world.slots, world.slots, reserve)
-    if entry.tool not in world.limits:
+    lane = world.lane(entry)
+    if lane is None:
         return bound_s(older, kept_slots, LONGEST_S)
-    kept_places = kept(world.limits[entry.tool], world.slots, reserve)
+    kept_places = kept(world.limits[lane], world.slots, reserve)
     return (older / kept_slots + alike / kept_places + alike + 2) * LONGEST_S
 
 

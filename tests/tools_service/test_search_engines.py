@@ -11,7 +11,7 @@ from ddgs.engines import ENGINES
 from ddgs.exceptions import DDGSException, RatelimitException, TimeoutException
 
 from tests.tools_service.web_stand_ins import Api, reader, serving
-from tools_service.errors import RateLimited, ToolFailed
+from tools_service.errors import RateLimited, ToolFailed, Transient
 from tools_service.tools.providers.brave import Brave
 from tools_service.tools.providers.duckduckgo import DuckDuckGo, library
 from tools_service.tools.providers.provider import Hit, Query
@@ -79,8 +79,9 @@ async def test_an_answer_without_results_is_an_empty_list(make: Make) -> None:
 @BOTH
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 422, 500, 503])
 async def test_every_status_is_a_failure_that_names_it(make: Make, status: int) -> None:
-    with pytest.raises(ToolFailed, match=f"HTTP status {status}"):
+    with pytest.raises(ToolFailed, match=f"HTTP status {status}") as caught:
         await search(make, Api({}, status, {"Location": "/"}), Query("cats"))
+    assert isinstance(caught.value, Transient) is (status >= 500)
 
 
 @BOTH
@@ -95,7 +96,7 @@ async def test_a_server_that_is_not_there_is_a_failure_in_words(make: Make) -> N
     async with serving(Api({}).handle) as url:
         pass
     async with aiohttp.ClientSession() as http:
-        with pytest.raises(ToolFailed, match="cannot be reached"):
+        with pytest.raises(Transient, match="cannot be reached"):
             await make(http, url).search(Query("cats"))
 
 
@@ -109,7 +110,7 @@ async def test_a_server_that_is_silent_is_given_up(make: Make) -> None:
 
     short = aiohttp.ClientTimeout(total=0.2)
     async with serving(silent) as url, aiohttp.ClientSession(timeout=short) as http:
-        with pytest.raises(ToolFailed, match="did not answer in time"):
+        with pytest.raises(Transient, match="did not answer in time"):
             await make(http, url).search(Query("cats"))
 
 

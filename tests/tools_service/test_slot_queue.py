@@ -134,8 +134,24 @@ async def test_a_slot_freed_while_a_waiter_is_being_cancelled_goes_to_the_next()
     assert (slots.running, slots.waiting) == (1, 0)
 
 
+async def test_a_slot_is_seized_only_where_nobody_is_kept_waiting_for_it() -> None:
+    slots = queue(2, a=1)
+    first, second, third = entry("a"), entry("b"), entry("b")
+    assert slots.seize(first)
+    waiter = asyncio.create_task(slots.enter(entry("a")))
+    await settle(waiter)
+    assert not slots.seize(entry("a"))
+    assert slots.seize(second)
+    assert not slots.seize(third)
+    assert (slots.running, slots.waiting) == (2, 1)
+    slots.leave(first)
+    async with asyncio.timeout(5):
+        await waiter
+
+
 steps = st.lists(
-    st.tuples(st.sampled_from(["enter", "leave", "cancel"]), st.sampled_from("abc")), max_size=60
+    st.tuples(st.sampled_from(["enter", "seize", "leave", "cancel"]), st.sampled_from("abc")),
+    max_size=60,
 )
 
 
@@ -179,6 +195,9 @@ async def _play(world: World, story: list[tuple[str, str]]) -> None:
     for act, tool in story:
         if act == "enter":
             world.waiters.append(spawn(world.enter(tool)))
+        elif act == "seize":
+            if world.queue.seize(mine := entry(tool)):
+                world.inside.append(mine)
         elif act == "leave" and world.inside:
             world.queue.leave(world.inside.pop(0))
         elif act == "cancel" and world.waiters:

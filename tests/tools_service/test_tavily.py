@@ -10,7 +10,7 @@ from tavily import AsyncTavilyClient
 
 from tests.tools_service.fake_tavily import ERROR_TEXT, FakeTavily
 from tests.tools_service.web_stand_ins import serving
-from tools_service.errors import RateLimited, ToolFailed
+from tools_service.errors import RateLimited, ToolFailed, Transient
 from tools_service.tools.providers.provider import Hit, Page, Query
 from tools_service.tools.providers.tavily import ERRORS, Tavily, connected
 
@@ -89,12 +89,14 @@ async def test_extract_tells_what_could_not_be_read() -> None:
 )
 @pytest.mark.parametrize("key", ["tvly-key", ""])
 async def test_every_failure_is_one_in_our_words(mode: int | str, words: str, key: str) -> None:
+    passes = mode in (500, 502, "hang up")
     async with speaking(FakeTavily(mode), key) as provider:
         with pytest.raises(ToolFailed, match=words) as searching:
             await provider.search(Query("cats"))
         with pytest.raises(ToolFailed, match=words):
             await provider.extract(["https://a.example/"])
     assert ERROR_TEXT not in str(searching.value)
+    assert isinstance(searching.value, Transient) is passes
 
 
 async def test_a_server_that_is_not_there_is_a_failure_in_our_words() -> None:

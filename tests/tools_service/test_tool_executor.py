@@ -1,26 +1,33 @@
 """The life of a call: one answer each, whatever happens."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.tools_service.tool_stand_ins import Stand, stand
+from tests.parts.clock import Clock
+from tests.tools_service.tool_stand_ins import Act, Stand, built, opened
+from tools_service.call import Answer, Call, Started
 from tools_service.errors import Draining
-from tools_service.executor import Answer, Call, Executor, Started, shorten
+from tools_service.executor import Executor
+from tools_service.pace import BURST
 from tools_service.policy import Group
+from tools_service.tools.registry import Arguments, Context, Output, Progress
 
 
 async def silent(started: Started) -> None:
     """For tests that do not look at the start."""
 
 
+_NUMBERS = itertools.count()
+
+
 def begin(
     service: Stand, *, group: Group | None = None, shape: str = "any"
 ) -> asyncio.Task[Answer]:
-    call = Call("gate", {"shape": shape}, group or Group())
+    """A call like no other: identical ones would be one run."""
+    call = Call("gate", {"shape": shape, "number": next(_NUMBERS)}, group or Group())
     return asyncio.create_task(service.parts.executor.call(call, silent))
 
 
@@ -30,8 +37,7 @@ async def ask(executor: Executor, text: str, tool: str = "act") -> Answer:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Stand]:
-    built = stand(slots=1, waiting=1)
-    async with asyncio.timeout(20):
+    async with opened(slots=1, waiting=1) as built:
         yield built
 
 
@@ -65,6 +71,18 @@ async def test_a_timeout_inside_a_tool_is_not_taken_for_ours(bench: Stand) -> No
     )
 
 
+async def test_a_bug_before_the_tool_runs_is_counted_as_an_error_and_leaves_nothing() -> None:
+    class Shapeless(Act):
+        def shape(self, arguments: Arguments) -> str:
+            raise KeyError("depth")
+
+    async with opened(Shapeless(str)) as service:
+        with pytest.raises(KeyError):
+            await ask(service.parts.executor, "hello")
+        assert service.metric("calls_total", tool="act", outcome="error") == 1
+        assert await service.parts.executor.drain(0)
+
+
 async def test_an_unknown_tool_is_an_answer_that_names_the_others(bench: Stand) -> None:
     answer = await ask(bench.parts.executor, "hello", tool="nothing")
     assert answer.text == "error: unknown tool 'nothing'; the tools are: act, calculate, gate"
@@ -80,13 +98,13 @@ async def test_wrong_arguments_never_reach_the_tool(bench: Stand) -> None:
 
 
 async def test_a_call_that_takes_too_long_is_stopped() -> None:
-    service = stand(timeout_s=0.01, timeout_floor_s=0.01)
-    async with asyncio.timeout(5):
-        answer = await begin(service)
-    assert answer.outcome == "timeout"
-    assert answer.text == "error: gate did not finish within 0.0 s"
-    assert service.gate.stopped.is_set()
-    assert next(service.parts.table.lines()).timeouts == 1
+    async with opened(timeout_s=0.01, timeout_floor_s=0.01) as service:
+        async with asyncio.timeout(5):
+            answer = await begin(service)
+        assert answer.outcome == "timeout"
+        assert answer.text == "error: gate did not finish within 0.0 s"
+        assert service.gate.stopped.is_set()
+        assert next(service.parts.table.lines()).timeouts == 1
 
 
 async def test_the_callers_deadline_stops_a_call_earlier(bench: Stand) -> None:
@@ -96,51 +114,54 @@ async def test_the_callers_deadline_stops_a_call_earlier(bench: Stand) -> None:
 
 
 async def test_a_call_that_finds_no_slot_in_time_gives_up_and_leaves_the_table_alone() -> None:
-    service = stand(slots=1, queue_s=0.01)
-    holder = begin(service)
-    await service.gate.started.wait()
-    answer = await begin(service, shape="late")
-    assert answer.outcome == "timeout"
-    assert answer.text.startswith("error: no free slot for gate")
-    assert service.parts.executor.waiting == 0
-    service.gate.opened.set()
-    await holder
-    assert [line.shape for line in service.parts.table.lines()] == ["*", "any"]
+    async with opened(slots=1, queue_s=0.01) as service:
+        holder = begin(service)
+        await service.gate.started.wait()
+        answer = await begin(service, shape="late")
+        assert answer.outcome == "timeout"
+        assert answer.text.startswith("error: no free slot for gate")
+        assert service.parts.executor.waiting == 0
+        service.gate.opened.set()
+        await holder
+        assert [line.shape for line in service.parts.table.lines()] == ["*", "any"]
 
 
 async def test_a_call_whose_wait_would_outlast_its_deadline_is_refused_at_once() -> None:
-    service = stand(slots=1, per_tool={"gate": {"expected_s": (5.0, 5.0)}})
-    holder = begin(service)
-    await service.gate.started.wait()
-    answer = await begin(service, group=Group(deadline_s=4.0))
-    assert (answer.outcome, answer.failed, answer.run_s) == ("refused", True, 0.0)
-    assert "the wait for a free slot would be about 5.0 s, longer than the 4.0 s" in answer.text
-    assert answer.predicted_wait_s == pytest.approx(5.0, rel=0.01)
-    assert service.metric("calls_total", tool="gate", outcome="refused") == 1
-    service.gate.opened.set()
-    await holder
+    async with opened(slots=1, per_tool={"gate": {"expected_s": (5.0, 5.0)}}) as service:
+        holder = begin(service)
+        await service.gate.started.wait()
+        answer = await begin(service, group=Group(deadline_s=4.0))
+        assert (answer.outcome, answer.failed, answer.run_s) == ("refused", True, 0.0)
+        assert "the wait for a free slot would be about 5.0 s, longer than the 4.0 s" in answer.text
+        assert answer.predicted_wait_s == pytest.approx(5.0, rel=0.01)
+        assert service.metric("calls_total", tool="gate", outcome="refused") == 1
+        service.gate.opened.set()
+        await holder
 
 
 async def test_the_group_with_less_to_do_overtakes_and_its_longest_call_leads() -> None:
     about = {name: {"expected_s": (mean_s, mean_s)} for name, mean_s in (("gate", 1), ("act", 2))}
-    service = stand(slots=1, reserve=0, per_tool=about)
-    order: list[str] = []
+    async with opened(slots=1, reserve=0, per_tool=about) as service:
+        order: list[str] = []
 
-    async def take(tool: str, arguments: Mapping[str, object], group: str) -> None:
-        async def note(started: Started) -> None:
-            order.append(f"{group} {tool}")
+        async def take(tool: str, arguments: Mapping[str, object], group: str) -> None:
+            async def note(started: Started) -> None:
+                order.append(f"{group} {tool}")
 
-        await service.parts.executor.call(Call(tool, arguments, Group(id=group)), note)
+            await service.parts.executor.call(Call(tool, arguments, Group(id=group)), note)
 
-    text = {"text": "1"}
-    calls = [("gate", {}, "first"), ("act", text, "large"), ("act", text, "large")]
-    calls += [("gate", {}, "small"), ("act", text, "small")]
-    async with asyncio.TaskGroup() as tasks:
-        for call in calls:
-            tasks.create_task(take(*call))
-        await service.gate.started.wait()
-        service.gate.opened.set()
-    assert order == ["first gate", "small act", "small gate", "large act", "large act"]
+        text = {"text": "1"}
+        calls: list[tuple[str, Mapping[str, object], str]]
+        calls = [("act", text, "large"), ("act", text, "large")]
+        calls += [("gate", {"number": 2}, "small"), ("act", text, "small")]
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(take("gate", {"number": 1}, "first"))
+            await service.gate.started.wait()
+            waiting = [tasks.create_task(take(*call)) for call in calls]
+            while service.parts.executor.waiting < len(calls):
+                await asyncio.wait(waiting, timeout=0)
+            service.gate.opened.set()
+        assert order == ["first gate", "small act", "small gate", "large act", "large act"]
 
 
 async def test_a_call_too_many_is_refused(bench: Stand) -> None:
@@ -181,17 +202,37 @@ async def test_cancelling_a_waiting_call_never_starts_it(bench: Stand) -> None:
 async def test_the_start_is_announced_before_the_tool_runs_and_after_the_wait(
     bench: Stand,
 ) -> None:
-    seen: list[tuple[Started, bool]] = []
+    seen: list[tuple[Started, int]] = []
+
+    def attempts() -> int:
+        return int(bench.metric("run_seconds_count", tool="act"))
 
     async def note(started: Started) -> None:
-        seen.append((started, bench.gate.started.is_set()))
+        assert bench.metric("wait_seconds_count", tool="act") == 1
+        seen.append((started, attempts()))
 
-    bench.gate.opened.set()
-    answer = await bench.parts.executor.call(Call("gate", {}, Group()), note)
-    ((started, running),) = seen
-    assert not running
+    answer = await bench.parts.executor.call(Call("act", {"text": "hello"}, Group()), note)
     assert answer.expected is not None
-    assert started == Started(answer.expected.range_s, answer.wait_s)
+    assert seen == [(Started(answer.expected.range_s, answer.wait_s), 0)]
+    assert attempts() == 1
+
+
+async def test_a_flood_of_progress_is_thinned_out() -> None:
+    class Busy(Act):
+        async def run(self, arguments: Arguments, context: Context) -> Output:
+            for step in range(1000):
+                await context.tell(Progress(float(step)))
+            return Output("done")
+
+    heard: list[float] = []
+
+    async def tell(progress: Progress) -> None:
+        heard.append(progress.done)
+
+    service = built(Clock(), Busy(str))
+    async with asyncio.timeout(20), service.parts.executor.opened():
+        await service.parts.executor.call(Call("act", {"text": ""}, Group(), tell=tell), silent)
+    assert heard == [float(step) for step in range(BURST)]
 
 
 async def test_a_tool_is_told_the_ids_of_its_caller(bench: Stand) -> None:
@@ -201,12 +242,12 @@ async def test_a_tool_is_told_the_ids_of_its_caller(bench: Stand) -> None:
 
 
 async def test_slots_and_the_cap_of_a_tool_bound_what_runs() -> None:
-    service = stand(slots=4, per_tool={"gate": {"slots": 2}})
-    calls = [begin(service) for _ in range(6)]
-    await service.gate.started.wait()
-    service.gate.opened.set()
-    await asyncio.gather(*calls)
-    assert service.gate.most == 2
+    async with opened(slots=4, per_tool={"gate": {"slots": 2}}) as service:
+        calls = [begin(service) for _ in range(6)]
+        await service.gate.started.wait()
+        service.gate.opened.set()
+        await asyncio.gather(*calls)
+        assert service.gate.most == 2
 
 
 async def test_draining_refuses_the_new_and_waits_for_the_old(bench: Stand) -> None:
@@ -232,18 +273,11 @@ async def test_a_drain_does_not_wait_for_ever(bench: Stand) -> None:
 
 
 async def test_a_long_result_is_cut_and_says_so() -> None:
-    service = stand(result_bytes=1024)
-    answer = await ask(service.parts.executor, "5000")
-    assert len(answer.text.encode()) <= 1024
-    assert answer.text.endswith("[truncated: the result has 10000 bytes]")
-    assert answer.cut_bytes > 8000
-
-
-@given(st.text(max_size=300), st.integers(100, 300))
-def test_shortening_keeps_to_the_limit_and_loses_nothing_that_fits(text: str, limit: int) -> None:
-    short, cut_bytes = shorten(text, limit)
-    assert len(short.encode()) <= limit
-    assert (short == text and cut_bytes == 0) or cut_bytes > 0
+    async with opened(result_bytes=1024) as service:
+        answer = await ask(service.parts.executor, "5000")
+        assert len(answer.text.encode()) <= 1024
+        assert answer.text.endswith("[truncated: the result has 10000 bytes]")
+        assert answer.cut_bytes > 8000
 
 
 async def test_every_metric_of_a_call_moves(bench: Stand) -> None:

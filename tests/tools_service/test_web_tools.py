@@ -11,9 +11,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from tests.tools_service.web_stand_ins import NOBODY, reader, serving
+from tools_service.call import Answer, Call, Started
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import BadArguments, Forbidden, ToolFailed
-from tools_service.executor import Answer, Call, Started
 from tools_service.policy import Group
 from tools_service.service import assemble
 from tools_service.tools.corpus import Passage
@@ -58,7 +58,8 @@ async def call(tool: Tool, arguments: dict[str, object], **settings: object) -> 
     async def silent(started: Started) -> None:
         """Nobody listens."""
 
-    return await parts.executor.call(Call(tool.name, arguments, Group()), silent)
+    async with parts.executor.opened():
+        return await parts.executor.call(Call(tool.name, arguments, Group()), silent)
 
 
 def inside(answer: Answer) -> tuple[str, str]:

@@ -1,7 +1,9 @@
 """Tools whose end the test decides, and the service around them."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import ClientSession
@@ -12,9 +14,10 @@ from tools_service.errors import ToolFailed
 from tools_service.server import Parts
 from tools_service.service import assemble
 from tools_service.tools.calculate import Calculate
-from tools_service.tools.registry import Annotations, Arguments, Context, Output, Schema
+from tools_service.tools.registry import Annotations, Arguments, Context, Output, Schema, Tool
 
 _CLOSED = Annotations(read_only=True, idempotent=True, open_world=False)
+_OPEN = Annotations(read_only=True, idempotent=True, open_world=True)
 _CODE = Annotations(read_only=False, idempotent=False, open_world=False)
 _ANY: Schema = {"type": "object"}
 _TEXT: Schema = {
@@ -79,6 +82,47 @@ class Act:
         return Output(self.act(str(arguments["text"])))
 
 
+@dataclass(eq=False)
+class Run:
+    """One attempt of a trial: it ends as the test says, and `end` is cancelled with it."""
+
+    arguments: Arguments
+    context: Context
+    end: asyncio.Future[Output] = field(default_factory=asyncio.Future)
+
+    def answers(self, text: str = "found") -> None:
+        self.end.set_result(Output(text))
+
+    def fails(self, failure: Exception) -> None:
+        self.end.set_exception(failure)
+
+    async def stopped(self) -> None:
+        """Returns when the attempt was cancelled."""
+        await asyncio.wait([self.end])
+        assert self.end.cancelled()
+
+
+@dataclass
+class Trial:
+    """A tool of the open world, each attempt of which the test takes and ends."""
+
+    name: str = "trial"
+    description: str = "Try."
+    input_schema: Schema = field(default_factory=lambda: _ANY)
+    output_schema: Schema | None = None
+    annotations: Annotations = _OPEN
+    upstream: str | None = "web"
+    begun: asyncio.Queue[Run] = field(default_factory=asyncio.Queue)
+
+    def shape(self, arguments: Arguments) -> str:
+        return "any"
+
+    async def run(self, arguments: Arguments, context: Context) -> Output:
+        run = Run(arguments, context)
+        self.begun.put_nowait(run)
+        return await run.end
+
+
 def act(text: str) -> str:
     """`fail` fails, `crash` crashes, `time` raises TimeoutError, a number is a length."""
     match text:
@@ -118,10 +162,22 @@ class Stand:
             return response.status, await response.text()
 
 
-def stand(acting: Act | None = None, **settings: object) -> Stand:
-    """A service that is not running yet, with a gate, an act and calculate."""
+def stand(*tools: Tool, **settings: object) -> Stand:
+    """A service that is not running yet, with a gate, an act, calculate and these."""
+    return built(time.monotonic, *tools, **settings)
+
+
+def built(clock: Callable[[], float], /, *tools: Tool, **settings: object) -> Stand:
+    """The same, on a clock of the test's."""
     gate = Gate()
     config = ToolsServiceConfig.model_validate({"port": 0, **settings})
-    return Stand(
-        assemble(config, (gate, acting or Act(act), Calculate()), CollectorRegistry()), gate
-    )
+    served: tuple[Tool, ...] = (gate, Act(act), Calculate(), *tools)
+    return Stand(assemble(config, served, CollectorRegistry(), clock), gate)
+
+
+@asynccontextmanager
+async def opened(*tools: Tool, **settings: object) -> AsyncIterator[Stand]:
+    """The same with an executor that takes calls, and no socket."""
+    service = stand(*tools, **settings)
+    async with asyncio.timeout(20), service.parts.executor.opened():
+        yield service

@@ -13,8 +13,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from tests.tools_service.tool_stand_ins import Gate, Stand
+from tools_service.call import Answer, Call, Started
 from tools_service.config import ToolsServiceConfig
-from tools_service.executor import Answer, Call, Started
 from tools_service.metrics import UpstreamMetrics
 from tools_service.policy import Group
 from tools_service.service import assemble, running

@@ -27,6 +27,11 @@ class Inputs:
     state: str | None = None
     askable: frozenset[str] = frozenset()
 
+    @property
+    def given(self) -> bool:
+        """Something has been asked and answered."""
+        return bool(self.answers) or self.state is not None
+
 
 NOTHING = Inputs()
 

@@ -12,10 +12,11 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from tools_service.errors import Forbidden, RateLimited, ToolFailed
+from tools_service.errors import Forbidden, RateLimited, ToolFailed, Transient
+from tools_service.tools.connection import failure
 from tools_service.tools.guard import Address, Guard
 from tools_service.tools.page import Document
-from tools_service.tools.patience import retry_after_s
+from tools_service.tools.patience import PASSING, retry_after_s
 from tools_service.tools.unpack import Unpacker
 
 _HEADERS = {
@@ -68,7 +69,7 @@ class Downloader:
         except TimeoutError:
             raise ToolFailed(f"no complete answer within {self._limits.timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            raise ToolFailed(f"the page could not be fetched ({type(exc).__name__})") from exc
+            raise failure(exc)(f"the page could not be fetched ({type(exc).__name__})") from exc
 
     async def _follow(self, url: URL) -> Document:
         for _ in range(self._limits.redirects + 1):
@@ -153,7 +154,8 @@ def _check(response: aiohttp.ClientResponse) -> None:
         wait_s = retry_after_s(response.headers["retry-after"], time.time())
         raise RateLimited(str(host), wait_s)
     if response.status != 200:
-        raise ToolFailed(f"{host} answered with HTTP status {response.status}")
+        kind = Transient if response.status in PASSING else ToolFailed
+        raise kind(f"{host} answered with HTTP status {response.status}")
     declared = response.headers.get("content-type", "")
     if response.content_type not in _TYPES or not declared:
         raise ToolFailed(f"cannot read content of type {declared[:80] or 'none'!r}")

@@ -1,7 +1,10 @@
-"""How long somebody asks us to wait: the Retry-After header."""
+"""Whether and when to ask again: statuses that pass, and the Retry-After header."""
 
 import math
 from email.utils import parsedate_to_datetime
+
+PASSING = frozenset((500, 502, 503, 504))
+"""Statuses of a server in trouble, which the same request may not meet again."""
 
 
 def retry_after_s(header: str | None, now: float) -> float | None:

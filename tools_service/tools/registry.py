@@ -96,8 +96,10 @@ class Tool(Protocol):
     """A function the model may call.
 
     `run` is cancelled when the caller leaves or the time is up: it must stop then, and must not
-    block the event loop. It raises ToolFailed with a text for the model, InputNeeded to be run
-    anew with answers of the user.
+    block the event loop. It raises ToolFailed with a text for the model, and of its kinds Transient
+    where the same call may succeed a moment later: what is read-only or idempotent is tried again;
+    InputNeeded to be run anew with answers of the user.
+    A read-only tool answers by its arguments and caller alone: identical calls share one run.
     """
 
     name: str

@@ -9,7 +9,7 @@ from typing import Protocol
 from ddgs import DDGS
 from ddgs.exceptions import DDGSException, RatelimitException, TimeoutException
 
-from tools_service.errors import RateLimited, ToolFailed
+from tools_service.errors import RateLimited, Transient
 from tools_service.tools.providers.provider import Hit, Query
 
 _THREADS = 4
@@ -41,11 +41,12 @@ class DuckDuckGo:
         except RatelimitException as exc:
             raise RateLimited(self.name, None) from exc
         except TimeoutException as exc:
-            raise ToolFailed("duckduckgo did not answer in time") from exc
+            raise Transient("duckduckgo did not answer in time") from exc
         except DDGSException as exc:
             if str(exc) == _NOTHING:
                 return []
-            raise ToolFailed("duckduckgo gave no answer that can be used") from exc
+            # The library says no more: mostly it was not let in or not reached.
+            raise Transient("duckduckgo gave no answer that can be used") from exc
         return [_hit(result) for result in found]
 
     def close(self) -> None:

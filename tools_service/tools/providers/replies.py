@@ -7,8 +7,9 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
-from tools_service.errors import RateLimited, ToolFailed
-from tools_service.tools.patience import retry_after_s
+from tools_service.errors import RateLimited, ToolFailed, Transient
+from tools_service.tools.connection import failure
+from tools_service.tools.patience import PASSING, retry_after_s
 
 Reply = TypeVar("Reply")
 
@@ -34,7 +35,7 @@ class Api:
         self._headers = headers or {}
 
     async def get(self, path: str, params: Mapping[str, str], kind: type[Reply]) -> Reply:
-        """The reply as `kind`. Raises ToolFailed, RateLimited."""
+        """The reply as `kind`. Raises ToolFailed; Transient, RateLimited where it may pass."""
         try:
             async with self._http.get(
                 self._url + path, params=params, headers=self._headers, allow_redirects=False
@@ -42,9 +43,9 @@ class Api:
                 self._check(response)
                 return msgspec.json.decode(await _body(response), type=kind)
         except TimeoutError:
-            raise ToolFailed(f"{self._name} did not answer in time") from None
+            raise Transient(f"{self._name} did not answer in time") from None
         except aiohttp.ClientError as exc:
-            raise ToolFailed(f"{self._name} cannot be reached ({type(exc).__name__})") from exc
+            raise failure(exc)(f"{self._name} cannot be reached ({type(exc).__name__})") from exc
         except msgspec.MsgspecError as exc:
             raise ToolFailed(f"{self._name} gave an answer that is not its JSON") from exc
 
@@ -57,7 +58,8 @@ class Api:
             raise RateLimited(self._name, retry_after_s(said, time.time()))
         if response.status != 200:
             hint = self._hints.get(response.status, "")
-            raise ToolFailed(f"{self._name} answered with HTTP status {response.status}{hint}")
+            kind = Transient if response.status in PASSING else ToolFailed
+            raise kind(f"{self._name} answered with HTTP status {response.status}{hint}")
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

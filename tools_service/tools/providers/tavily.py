@@ -9,8 +9,8 @@ import tavily.errors
 from msgspec import Struct, ValidationError, convert, field
 from tavily import AsyncTavilyClient
 
-from tools_service.errors import RateLimited, ToolFailed
-from tools_service.tools.patience import retry_after_s
+from tools_service.errors import RateLimited, ToolFailed, Transient
+from tools_service.tools.patience import PASSING, retry_after_s
 from tools_service.tools.providers.provider import Hit, Offer, Page, Query
 
 URL = "https://api.tavily.com"
@@ -146,11 +146,16 @@ def _translated() -> Iterator[None]:
         yield
     except tavily.errors.UsageLimitExceededError as exc:
         raise RateLimited("tavily", getattr(exc, "retry_after_seconds", None)) from exc
+    except tavily.errors.TimeoutError as exc:
+        raise Transient(ERRORS[type(exc)]) from exc
     except tuple(ERRORS) as exc:
         raise ToolFailed(ERRORS[type(exc)]) from exc
     except httpx.HTTPStatusError as exc:
         status = exc.response.status_code
-        raise ToolFailed(f"tavily answered with HTTP status {status}") from exc
+        failure = Transient if status in PASSING else ToolFailed
+        raise failure(f"tavily answered with HTTP status {status}") from exc
+    except httpx.TransportError as exc:
+        raise Transient(f"tavily cannot be reached ({type(exc).__name__})") from exc
     except httpx.HTTPError as exc:
         raise ToolFailed(f"tavily cannot be reached ({type(exc).__name__})") from exc
     except (ValidationError, ValueError, TypeError, AttributeError) as exc:
