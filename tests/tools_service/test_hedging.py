@@ -12,7 +12,11 @@ from tools_service.policy import Group
 from tools_service.tools.registry import Annotations
 
 # The table expects it to be over at once, so its p95 has passed as soon as it runs.
-SLOW = {"per_tool": {"trial": {"expected_s": (0.001, 0.001)}}, "retry": {"attempts": 1}}
+SLOW = {
+    "per_tool": {"trial": {"expected_s": (0.001, 0.001)}},
+    "timeout_floor_s": 60.0,
+    "retry": {"attempts": 1},
+}
 CLOSED = Annotations(read_only=True, idempotent=True, open_world=False)
 
 
@@ -75,6 +79,29 @@ async def test_two_failures_are_one() -> None:
         first.fails(Transient("first"))
         assert (await asking).text == "error: first"
         assert service.metric("calls_total", tool="trial", outcome="error") == 1
+
+
+async def test_a_retry_without_a_second_attempt_of_its_own_does_not_count_the_first_ones() -> None:
+    tool = Trial()
+    settings = {**SLOW, "retry": {"pause_s": 0.001}, "slots": 2}
+    async with opened(tool, **settings) as service:
+        asking = ask(service)
+        runs = [await tool.begun.get(), await tool.begun.get()]
+        gate = Call("gate", {}, Group())
+        waiting = asyncio.create_task(service.parts.executor.call(gate, silent))
+        while not service.parts.executor.waiting:
+            await asyncio.wait([waiting], timeout=0)
+        for run in runs:
+            run.fails(Transient("busy"))
+        # The gate has one of the two slots now, so there is none for a third attempt's like.
+        third = await tool.begun.get()
+        await asyncio.wait([third.end], timeout=0.05)  # past its p95
+        third.answers()
+        answer = await asking
+        assert (answer.attempts, answer.hedged) == (3, True)
+        assert service.metric("hedges_total", tool="trial", end="lost") == 1
+        service.gate.opened.set()
+        await waiting
 
 
 async def test_a_caller_that_leaves_stops_both() -> None:

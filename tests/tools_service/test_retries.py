@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tools_service.tool_stand_ins import Act, Stand, Trial, opened
+from tests.parts.clock import Clock
+from tests.tools_service.tool_stand_ins import Act, Stand, Trial, built, opened
 from tools_service.call import Answer, Call, Started
 from tools_service.errors import RateLimited, ToolFailed, Transient
 from tools_service.execution_config import RetryConfig
@@ -121,6 +122,25 @@ async def test_a_wait_that_outlasts_the_deadline_is_not_waited_for() -> None:
         answer = await asking
         assert (answer.outcome, answer.attempts) == ("error", 1)
         assert "asks to wait for 9 s" in answer.text
+
+
+async def test_a_retry_whose_slot_would_come_after_the_deadline_is_not_queued() -> None:
+    tool, clock = Trial(), Clock()
+    about = {"trial": {"expected_s": (0.01, 0.02)}, "gate": {"expected_s": (5.0, 5.0)}}
+    service = built(clock, tool, slots=1, per_tool=about, **QUICK)
+    async with asyncio.timeout(20), service.parts.executor.opened():
+        asking = ask(service, deadline_s=8.0)
+        run = await tool.begun.get()
+        gate = Call("gate", {}, Group())
+        holding = asyncio.create_task(service.parts.executor.call(gate, silent))
+        while not service.parts.executor.waiting:
+            await asyncio.wait([holding], timeout=0)
+        clock.now_s = 6.0
+        run.fails(BUSY)
+        answer = await asking
+        assert (answer.text, answer.attempts) == ("error: busy", 1)
+        service.gate.opened.set()
+        await holding
 
 
 async def test_the_start_is_told_once_and_progress_only_goes_forward() -> None:

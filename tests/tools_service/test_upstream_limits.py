@@ -79,6 +79,35 @@ async def test_a_timeout_counts_as_a_failure_of_the_upstream() -> None:
         assert service.metric("breaker_state", upstream="web") == 1
 
 
+async def test_a_call_given_up_later_than_nearly_all_end_counts_as_a_failure_too() -> None:
+    tool, clock = Trial(annotations=CODE), Clock()
+    about = {"trial": {"expected_s": (1.0, 2.0)}}
+    breaker = {**BREAKER, "window_s": 1000.0}
+    service = built(clock, tool, breaker=breaker, per_tool=about)
+    async with asyncio.timeout(20), service.parts.executor.opened():
+        for patience_s, opened_after in ((1.0, 0), (1.0, 0), (60.0, 0), (60.0, 1)):
+            asking = ask(service, Call("trial", {}, Group()))
+            await tool.begun.get()
+            clock.now_s += patience_s
+            asking.cancel()
+            await asyncio.wait([asking])
+            assert service.metric("breaker_state", upstream="web") == opened_after
+
+
+async def test_an_open_breaker_refuses_before_the_wait_for_a_slot() -> None:
+    tool = Trial(annotations=CODE)
+    async with opened(tool, slots=1, breaker={"calls": 1, "open_s": 30.0}) as service:
+        failing = ask(service, Call("trial", {}, Group()))
+        (await tool.begun.get()).fails(Transient("busy"))
+        await failing
+        holder = ask(service, Call("gate", {}, Group()))
+        await service.gate.started.wait()
+        assert (await ask(service, Call("trial", {}, Group()))).outcome == "refused"
+        assert not holder.done()
+        service.gate.opened.set()
+        await holder
+
+
 async def test_one_probe_at_a_time_finds_out_whether_it_is_well_again() -> None:
     tool, clock = Trial(annotations=CODE), Clock(100.0)
     service = built(clock, tool, breaker=BREAKER)
