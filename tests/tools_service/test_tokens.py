@@ -64,12 +64,14 @@ async def test_nobody_comes_in_with_a_token(service: Stand, bad: str) -> None:
         assert response.headers["www-authenticate"].startswith("Bearer ")
 
 
-@pytest.mark.parametrize(("shown", "caller"), [(token(), "tenant"), ("secret", "operator")])
+@pytest.mark.parametrize("caller", ["tenant", "operator"])
 @pytest.mark.parametrize("era", ["legacy", "2026-07-28"])
 async def test_the_caller_is_who_the_token_says_and_nobody_else(
-    service: Stand, shown: str, caller: str, era: str
+    service: Stand, caller: str, era: str
 ) -> None:
     service.gate.opened.set()
+    # Signed now, not when the tests are collected: it would have expired.
+    shown = "secret" if caller == "operator" else token()
     headers = {"authorization": f"Bearer {shown}"}
     async with httpx2.AsyncClient(headers=headers) as http:
         transport = streamable_http_client(service.mcp, http_client=http)

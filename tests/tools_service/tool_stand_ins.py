@@ -172,7 +172,9 @@ def built(clock: Callable[[], float], /, *tools: Tool, **settings: object) -> St
     gate = Gate()
     config = ToolsServiceConfig.model_validate({"port": 0, **settings})
     served: tuple[Tool, ...] = (gate, Act(act), Calculate(), *tools)
-    return Stand(assemble(config, served, CollectorRegistry(), clock), gate)
+    # One of the test's own stands instead of ours of that name.
+    named = {tool.name: tool for tool in served}
+    return Stand(assemble(config, named.values(), CollectorRegistry(), clock), gate)
 
 
 @asynccontextmanager
