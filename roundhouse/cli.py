@@ -1,4 +1,4 @@
-"""The three commands and their options.
+"""The four commands and their options.
 
 What a command needs is imported when it runs: `--help` and a mistyped option answer at once.
 """
@@ -105,6 +105,20 @@ def ask(
     asked = Question(question, model, not no_tools, tuple(tool) if tool else None)
     with explained():
         asyncio.run(answer(address, asked, Console(highlight=False)))
+
+
+@app.command()
+def ingest(
+    folder: Annotated[Path, typer.Argument(help="Markdown, text, HTML and PDF, at any depth.")],
+    config: ConfigFile = None,
+    profile: ProfileName = None,
+) -> None:
+    """Index a folder for the tool `retrieve`; run it again after changes, or to go on."""
+    from roundhouse.config import Flags, load
+    from roundhouse.ingest import become_ingest
+
+    with explained():
+        become_ingest(load(config, profile, Flags()), folder, os.environ)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`python -m tools_service --config FILE`: settings, signals and the exit status."""
+"""`python -m tools_service --config FILE [ingest FOLDER]`: settings, signals, the exit status."""
 
 import argparse
 import asyncio
@@ -17,8 +17,10 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import ConfigError
+from tools_service.ingest import ingest
 from tools_service.parent import watch
 from tools_service.redact import RedactingFormatter
+from tools_service.retrieval_config import keys
 from tools_service.service import assemble, listen, serve, url
 from tools_service.tools import build
 from tools_service.tools.providers.build import key
@@ -82,15 +84,19 @@ def log(secrets: Iterable[str]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status: 0 after a signal, 2 when the settings are no good."""
+    """The exit status: 0 after a signal, 2 when the settings are no good; `ingest` has its own."""
     parser = argparse.ArgumentParser(prog="python -m tools_service", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    commands = parser.add_subparsers(dest="command", metavar="ingest FOLDER")
+    commands.add_parser("ingest").add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
     log(())
     try:
         config = load(options.config, os.environ)
-        log((config.secret, key(config.search, os.environ)))
+        log((config.secret, key(config.search, os.environ), *keys(config.retrieval, os.environ)))
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            if options.command == "ingest":
+                return runner.run(ingest(config.retrieval, options.folder, os.environ))
             runner.run(run(config))
     except ConfigError as exc:
         logger.error("%s", exc)

@@ -7,9 +7,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from tools_service.errors import OpenDoor
+from tools_service.python_config import PythonConfig
+from tools_service.retrieval_config import RetrievalConfig
 
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-ToolName = Literal["calculate", "extract", "fetch", "search"]
+ToolName = Literal["calculate", "extract", "fetch", "python", "retrieve", "search"]
 ProviderName = Literal["local", "tavily", "searxng", "brave", "duckduckgo"]
 
 
@@ -86,10 +88,13 @@ class ToolsServiceConfig(_Frozen):
     )
     tools: tuple[ToolName, ...] = Field(
         default=("search", "calculate"),
-        description="the tools to serve; fetch and extract reach into the public internet",
+        description="the tools to serve; fetch and extract reach into the public internet, "
+        "python runs what a model writes",
     )
     search: SearchConfig = SearchConfig()
     fetch: FetchConfig = FetchConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    python: PythonConfig = PythonConfig()
     corpus: Path | None = Field(default=None, description="folder to search; none: the demo's")
     slots: Annotated[int, Field(ge=1)] = 16
     waiting: Annotated[int, Field(ge=0)] = 1024

@@ -4,6 +4,10 @@ ToolsServiceError
 ├── ConfigError           the process must not start like this
 │   └── OpenDoor          beyond loopback without a token
 ├── BadTable              the runtime table's file is not ours or damaged
+├── BadIndex              the index of documents is missing, damaged or somebody else's
+│   └── IndexBusy         another ingest is writing to it
+├── Unreadable            a document that cannot be ingested; the text says why
+│   └── NotText           and there is nothing to mend
 ├── Draining              the service is on its way out; ask another one
 └── Refusal               this one call ends before its tool runs; the model sees the text
     ├── UnknownTool
@@ -36,6 +40,28 @@ class OpenDoor(ConfigError):
 
 class BadTable(ToolsServiceError):
     """A runtime table file that cannot be read back."""
+
+
+class BadIndex(ToolsServiceError):
+    """An index that cannot be read or written; the text says what to do."""
+
+
+class IndexBusy(BadIndex):
+    """One ingest at a time."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"another ingest is writing to {path}: wait until it has ended")
+
+
+class Unreadable(ToolsServiceError):
+    """A document that cannot be ingested."""
+
+
+class NotText(Unreadable):
+    """Something else under a text's name."""
+
+    def __init__(self) -> None:
+        super().__init__("binary, whatever its name says")
 
 
 class Draining(ToolsServiceError):
