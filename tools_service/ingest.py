@@ -45,7 +45,7 @@ class Tally:
             self.failures.append(f"{path}: {why}")
 
     def summary(self) -> str:
-        counts = self.changes | {"skipped": self.skipped.total()}
+        counts = self.changes + Counter(skipped=self.skipped.total())
         return ", ".join(f"{counts[change]} {change}" for change in _CHANGES)
 
 

@@ -14,7 +14,7 @@ from tools_service.errors import ConfigError
 from tools_service.python_config import PythonConfig
 from tools_service.tools.python import driver
 from tools_service.tools.python.cell import VALUE, Cell, cell
-from tools_service.tools.python.engine import Ran, too_long, too_much, with_line_end
+from tools_service.tools.python.engine import Ran, crashed, ended, too_long, too_much
 
 _NOBODY = "65534"
 _SYSTEM = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo")
@@ -71,15 +71,19 @@ class Bubblewrap:
                 whole = await _take(process, printed, limit)
                 status = await process.wait() if whole else 0
         except TimeoutError:
-            said = printed.decode(errors="replace")[:limit]
-            return too_long(with_line_end(said), self._config.timeout_s)
-        said = printed.decode(errors="replace")
-        # Twice: what is printed, and a value or traceback of that size behind it.
-        if not whole or len(said) > 2 * limit:
+            return too_long(_text(printed)[:limit], self._config.timeout_s)
+        said, mark, end = _text(printed).rpartition("\0")
+        if not mark:
+            said, end = end, ""
+        if not whole or len(said) > limit:
             return too_much(said, limit)
-        if status > 1 or status < 0:
-            said = f"{with_line_end(said)}[stopped: the interpreter was ended by a limit]"
-        return Ran(said, ok=status == 0)
+        if status not in (0, 1):
+            return crashed(said)
+        return Ran(ended(said, end, limit) if end else said, ok=status == 0)
+
+
+def _text(printed: bytearray) -> str:
+    return printed.decode(errors="replace")
 
 
 async def _give(process: Process, code: str) -> None:
@@ -91,7 +95,10 @@ async def _give(process: Process, code: str) -> None:
 
 
 async def _take(process: Process, printed: bytearray, limit: int) -> bool:
-    """Reads to the end; False if there was more than may be kept (UTF-8: 4 bytes a character)."""
+    """Reads to the end; False if there was more than may be kept.
+
+    UTF-8 has up to 4 bytes a character, and what ends the run may be as long as what it printed.
+    """
     assert process.stdout is not None
     while chunk := await process.stdout.read(_BLOCK):
         printed += chunk

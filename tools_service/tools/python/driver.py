@@ -29,11 +29,11 @@ def _main(value: str, shown: int) -> int:
     try:
         exec(compile(code, "main.py", "exec"), scope)
         if value and (last := scope.get(value)) is not None:
-            _say(f"{last!r:.{shown}}\n")
+            _say(f"{last!r:.{shown}}")
     except SystemExit as exit:
         if exit.code in (None, 0):
             return 0
-        _say(f"SystemExit: {exit.code}\n")
+        _say(f"SystemExit: {exit.code}")
         return 1
     except BaseException as error:
         below = error.__traceback__.tb_next if error.__traceback__ else None
@@ -45,9 +45,10 @@ def _main(value: str, shown: int) -> int:
 
 
 def _say(text: str) -> None:
+    """The end of the run, behind a mark that tells it from what the code printed."""
     # Not to `sys.stdout`: the code may have put something else there.
-    sys.__stdout__.write(text)
-    sys.__stdout__.flush()
+    with open(1, "wb", closefd=False) as out:
+        out.write(f"\0{text}".encode(errors="replace"))
 
 
 if __name__ == "__main__":

@@ -27,14 +27,26 @@ class Engine(Protocol):
 
 def too_long(printed: str, timeout_s: float) -> Ran:
     """The code was stopped by the clock."""
-    return Ran(f"{printed}[stopped: it did not finish within {timeout_s:g} s]", ok=False)
+    end = f"[stopped: it did not finish within {timeout_s:g} s]"
+    return Ran(ended(printed, end, len(end)), ok=False)
+
+
+def crashed(printed: str) -> Ran:
+    """The interpreter itself ended before the code did: killed, or broken by the code."""
+    end = "[stopped: the interpreter crashed or was ended by a limit]"
+    return Ran(ended(printed, end, len(end)), ok=False)
 
 
 def too_much(printed: str, limit: int) -> Ran:
     """The code was stopped because of what it printed."""
-    return Ran(f"{printed[:limit]}\n[stopped: it printed more than {limit} characters]", ok=False)
+    end = f"[stopped: it printed more than {limit} characters]"
+    return Ran(ended(printed[:limit], end, len(end)), ok=False)
 
 
-def with_line_end(text: str) -> str:
-    """So that what follows begins a line."""
-    return text if not text or text.endswith("\n") else f"{text}\n"
+def ended(printed: str, end: str, limit: int) -> str:
+    """What was printed, then on a line of its own a value or a traceback.
+
+    Of a long traceback the end is kept, which says what went wrong.
+    """
+    said = printed if not printed or printed.endswith("\n") else f"{printed}\n"
+    return f"{said}{end[-limit:]}"

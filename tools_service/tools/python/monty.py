@@ -17,7 +17,7 @@ import pydantic_monty
 from tools_service.errors import ConfigError
 from tools_service.python_config import PythonConfig
 from tools_service.tools.python.cell import VALUE, Cell
-from tools_service.tools.python.engine import Ran, too_long, too_much, with_line_end
+from tools_service.tools.python.engine import Ran, crashed, ended, too_long, too_much
 
 
 class Monty:
@@ -116,8 +116,8 @@ class _Run:
         finally:
             with self._lock:
                 self._worker = None
-        said = with_line_end(self._printed)
-        return Ran(self._printed if value == "None" else f"{said}{value}")
+        limit = self._config.output_chars
+        return Ran(self._printed if value == "None" else ended(self._printed, value, limit))
 
     def _print(self, stream: str, text: str) -> None:
         if self._is_full:
@@ -133,15 +133,13 @@ class _Run:
     def _crashed(self, exc: pydantic_monty.MontyCrashedError) -> Ran:
         if self._is_full:
             return too_much(self._printed, self._config.output_chars)
-        said = with_line_end(self._printed)
         if exc.timed_out:
-            return too_long(said, self._config.timeout_s)
-        return Ran(f"{said}[stopped: the interpreter crashed]", ok=False)
+            return too_long(self._printed, self._config.timeout_s)
+        return crashed(self._printed)
 
     def _failed(
         self, exc: "pydantic_monty.MontyRuntimeError | pydantic_monty.MontySyntaxError"
     ) -> Ran:
-        said = with_line_end(self._printed)
         if str(exc).startswith("TimeoutError: feed time limit"):
-            return too_long(said, self._config.timeout_s)
-        return Ran(f"{said}{exc.display()}", ok=False)
+            return too_long(self._printed, self._config.timeout_s)
+        return Ran(ended(self._printed, exc.display(), self._config.output_chars), ok=False)

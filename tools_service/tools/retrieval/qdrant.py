@@ -35,7 +35,12 @@ class Qdrant:
         self._is_server = config.url is not None
         try:
             self._client = (
-                QdrantClient(url=config.url, api_key=key or None, timeout=_TIMEOUT_S)
+                QdrantClient(
+                    url=config.url,
+                    api_key=key or None,
+                    timeout=_TIMEOUT_S,
+                    check_compatibility=False,  # it would ask at once, in a thread, and only warn
+                )
                 if self._is_server
                 else QdrantClient(path=str(config.path))
             )
