@@ -1,15 +1,19 @@
 """`python`: code runs, says what it did, and gets at nothing and nowhere in both sandboxes."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
+from mcp import Client
+from mcp_types import TextContent
 from pydantic import ValidationError
 
 from tests.tools_service.python_stand_ins import failure, sandbox, skip_without_jail, text
+from tests.tools_service.test_tools_process import process
 from tests.tools_service.web_stand_ins import NOBODY
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import ToolFailed
@@ -169,10 +173,10 @@ async def test_cancelling_ends_the_run_and_frees_the_worker(engine: str) -> None
 def busy() -> set[int]:
     """Processes below this one that have used a fifth of a second of a processor."""
     found = set()
-    for process in psutil.Process().children(recursive=True):
+    for one in psutil.Process().children(recursive=True):
         try:
-            if process.cpu_times().user > 0.2:
-                found.add(process.pid)
+            if one.cpu_times().user > 0.2:
+                found.add(one.pid)
         except psutil.NoSuchProcess:
             pass
     return found
@@ -206,3 +210,18 @@ async def test_it_is_served_only_where_it_is_listed() -> None:
         assert not tool.annotations.open_world
         with pytest.raises(ToolFailed, match="surrogate"):
             await tool.run({"code": "'\ud800'"}, NOBODY)
+
+
+async def test_the_process_runs_code_and_ends_in_order(tmp_path: Path) -> None:
+    """pydantic-monty's asynchronous pool would abort the process now and then."""
+    async with asyncio.timeout(100), process(tmp_path, tools=["python"]) as running:
+        async with Client(f"{running.url}/mcp") as client:
+            good = await client.call_tool("python", {"code": "print('hi')\n6 * 7"})
+            bad = await client.call_tool("python", {"code": "1 / 0"})
+        assert isinstance(good.content[0], TextContent)
+        assert isinstance(bad.content[0], TextContent)
+        assert good.content[0].text == "hi\n42"
+        assert bad.is_error
+        assert "ZeroDivisionError" in bad.content[0].text
+        assert await running.end(signal.SIGTERM) == 0
+    assert not any("Traceback" in line for line in running.log)
