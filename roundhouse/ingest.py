@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from roundhouse.config import Profile
-from roundhouse.launch import argv, settings
+from roundhouse.launch import argv, settings, tools_token
 
 
 def become_ingest(profile: Profile, folder: Path, env: Mapping[str, str]) -> NoReturn:
@@ -19,4 +19,6 @@ def become_ingest(profile: Profile, folder: Path, env: Mapping[str, str]) -> NoR
     with open(file, "w", closefd=False) as out:
         json.dump(settings(profile), out)
     command = [*argv("tools_service", Path(f"/proc/self/fd/{file}")), "ingest", str(folder)]
-    os.execve(command[0], command, dict(env))
+    # Whether it may listen is checked with the rest of the settings, though it never will.
+    token = {"ROUNDHOUSE_TOOLS_TOKEN": tools_token(profile, env)}
+    os.execve(command[0], command, {**env, **token})

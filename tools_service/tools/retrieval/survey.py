@@ -23,7 +23,7 @@ class Survey:
 
     def may_hold(self, path: str) -> bool:
         """Whether a file that was not found may still be there."""
-        return any(path.startswith(f"{folder}/") for folder in self.closed)
+        return "." in self.closed or any(path.startswith(f"{one}/") for one in self.closed)
 
 
 def survey(folder: Path, largest: int) -> Survey:
@@ -64,12 +64,22 @@ def _reason(path: Path, root: Path, largest: int) -> str | None:
         return f"of a kind that is not read ({suffix[:12] or 'no suffix'})"
     if not _is_utf8(path):
         return "with a name that is not UTF-8"
-    if path.is_symlink() and not path.resolve().is_relative_to(root):
+    if path.is_symlink() and not _stays(path, root):
         return "a link that leads out of the folder"
-    # Only now, because it follows links; pipes and devices are no files.
-    if not path.is_file():
-        return "not a file"
-    return "too large" if path.stat().st_size > largest else None
+    try:
+        # Only now, because it follows links; pipes and devices are no files.
+        if not path.is_file():
+            return "not a file"
+        return "too large" if path.stat().st_size > largest else None
+    except OSError:
+        return None  # who reads it will say why that can't be done
+
+
+def _stays(path: Path, root: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a link to itself
+        return False
 
 
 def _is_utf8(path: Path) -> bool:
