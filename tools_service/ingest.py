@@ -56,9 +56,9 @@ async def ingest(config: RetrievalConfig, folder: Path, environ: Mapping[str, st
     try:
         with stops:
             await _ingest(config, folder, environ, tally)
-    except BadIndex as exc:
-        raise ConfigError(str(exc)) from exc
-    except ToolFailed as exc:
+    except (BadIndex, ToolFailed) as exc:
+        if isinstance(exc, BadIndex) and not tally.changes:
+            raise ConfigError(str(exc)) from exc
         tally.fail("not finished", f"{exc}; what is done is kept: run it again to go on")
     except asyncio.CancelledError:
         if stops.received is None:

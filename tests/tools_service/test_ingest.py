@@ -20,6 +20,7 @@ from tests.tools_service.embedding_stand_ins import (
     urls,
     write,
 )
+from tests.tools_service.test_documents import pdf
 from tests.tools_service.web_stand_ins import serving
 from tools_service.errors import IndexBusy, ToolFailed
 from tools_service.retrieval_config import RetrievalConfig
@@ -74,14 +75,26 @@ async def test_one_bad_file_does_not_keep_the_others_out(tmp_path: Path) -> None
 
 
 async def test_a_document_that_fails_keeps_its_last_good_version(tmp_path: Path) -> None:
-    docs = write(tmp_path / "docs", a_md="cats")
+    docs = write(tmp_path / "docs")
+    config = settings(tmp_path)
+    docs.mkdir()
+    (docs / "a.pdf").write_bytes(pdf("Cats sleep"))
+    await ingest(config, docs)
+    (docs / "a.pdf").write_bytes(b"%PDF-1.4 half of an upload")
+    assert outcome(await ingest(config, docs)) == {"a.pdf": "failed"}
+    async with retrieving(config) as tool:
+        assert await urls(tool, query="cats") == ["docs/a.pdf#page=1"]
+
+
+async def test_a_document_that_is_left_out_from_now_on_is_removed(tmp_path: Path) -> None:
+    docs = write(tmp_path / "docs", a_md="cats " * 300, b_txt="dogs")
     config = settings(tmp_path)
     await ingest(config, docs)
-    found = survey(docs, 10_000_000)
-    write(docs, a_md="cats " * 300_000)
-    assert found.files == ["a.md"]
-    steps = await ingest(config.model_copy(update={"file_bytes": 100}), docs)
-    assert outcome(steps) == {"a.md": "removed"}
+    (docs / "b.txt").write_bytes(b"do\0gs")
+    steps = await ingest(config.model_copy(update={"file_bytes": 1024}), docs)
+    assert outcome(steps) == {"a.md": "removed", "b.txt": "skipped"}
+    async with retrieving(config) as tool:
+        assert await urls(tool, query="cats dogs") == []
 
 
 def test_the_survey_stays_inside_and_says_what_it_leaves_out(tmp_path: Path) -> None:
