@@ -109,6 +109,20 @@ def ask(
 
 
 @app.command()
+def ingest(
+    folder: Annotated[Path, typer.Argument(help="Markdown, text, HTML and PDF, at any depth.")],
+    config: ConfigFile = None,
+    profile: ProfileName = None,
+) -> None:
+    """Index a folder for the tool `retrieve`; run it again after changes, or to go on."""
+    from roundhouse.config import Flags, load
+    from roundhouse.ingest import become_ingest
+
+    with explained():
+        become_ingest(load(config, profile, Flags()), folder, os.environ)
+
+
+@app.command()
 def doctor(
     config: ConfigFile = None,
     profile: ProfileName = None,

@@ -1,4 +1,4 @@
-"""`python -m tools_service [accept UPSTREAM] --config FILE`: settings, signals, exit status."""
+"""`python -m tools_service --config FILE [accept UPSTREAM | ingest FOLDER]`."""
 
 import argparse
 import asyncio
@@ -19,9 +19,11 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import ConfigError
+from tools_service.ingest import ingest
 from tools_service.metrics import UpstreamMetrics
 from tools_service.parent import watch
 from tools_service.redact import RedactingFormatter
+from tools_service.retrieval_config import keys
 from tools_service.service import assemble, listen, serve, url
 from tools_service.tools import build
 from tools_service.tools.providers.build import key
@@ -106,23 +108,35 @@ def log(secrets: Iterable[str]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def known_secrets(config: ToolsServiceConfig, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """All that must never be written down."""
+    return (
+        config.secret,
+        key(config.search, environ),
+        *keys(config.retrieval, environ),
+        *secrets(config, environ),
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status: 0 after a signal, 2 when the settings are no good."""
+    """The exit status: 0 after a signal, 2 when the settings are no good; `ingest` has its own."""
     parser = argparse.ArgumentParser(prog="python -m tools_service", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
-    parser.add_argument("action", nargs="?", choices=("serve", "accept"), default="serve")
-    parser.add_argument("upstream", nargs="?", help="whose changed tools to accept")
+    parser.add_argument("action", nargs="?", choices=("serve", "accept", "ingest"), default="serve")
+    parser.add_argument("target", nargs="?", help="the upstream to accept, or the folder to ingest")
     options = parser.parse_intermixed_args(arguments)
-    if (options.action == "accept") != (options.upstream is not None):
-        parser.error("accept needs the name of an upstream, and nothing else has one")
+    if (options.action == "serve") != (options.target is None):
+        parser.error("accept needs the name of an upstream, ingest a folder, and nothing else one")
     log(())
     try:
         config = load(options.config, os.environ)
         if options.action == "accept":
-            accept(config, options.upstream)
+            accept(config, options.target)
             return 0
-        log((config.secret, key(config.search, os.environ), *secrets(config, os.environ)))
+        log(known_secrets(config, os.environ))
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            if options.action == "ingest":
+                return runner.run(ingest(config.retrieval, Path(options.target), os.environ))
             runner.run(run(config))
     except ConfigError as exc:
         logger.error("%s", exc)

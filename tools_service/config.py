@@ -16,9 +16,11 @@ from tools_service.execution_config import (
     RetryConfig,
     UpstreamLimits,
 )
+from tools_service.python_config import PythonConfig
+from tools_service.retrieval_config import RetrievalConfig
 from tools_service.upstream_config import NAME, UpstreamConfig
 
-ToolName = Literal["calculate", "extract", "fetch", "search"]
+ToolName = Literal["calculate", "extract", "fetch", "python", "retrieve", "search"]
 ProviderName = Literal["local", "tavily", "searxng", "brave", "duckduckgo"]
 
 
@@ -120,10 +122,13 @@ class ToolsServiceConfig(_Frozen):
     )
     tools: tuple[ToolName, ...] = Field(
         default=("search", "calculate"),
-        description="the tools to serve; fetch and extract reach into the public internet",
+        description="the tools to serve; fetch and extract reach into the public internet, "
+        "python runs what a model writes",
     )
     search: SearchConfig = SearchConfig()
     fetch: FetchConfig = FetchConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    python: PythonConfig = PythonConfig()
     corpus: Path | None = Field(default=None, description="folder to search; none: the demo's")
     own: tuple[str, ...] = Field(
         default=(), description="modules with tools of one's own: import names or .py files"

@@ -6,6 +6,10 @@ ToolsServiceError
 │   └── NameTaken         two tools would have one name
 ├── BadTable              the runtime table's file is not ours or damaged
 ├── BadOutput             a tool's result breaks its own output schema: a bug of the tool
+├── BadIndex              the index of documents is missing, damaged or somebody else's
+│   └── IndexBusy         another ingest is writing to it
+├── Unreadable            a document that cannot be ingested; the text says why
+│   └── NotText           and there is nothing to mend
 ├── Draining              the service is on its way out; ask another one
 ├── UnknownTask           no task of that id belongs to this caller, or it has expired
 └── Refusal               this one call ends before its tool runs; the model sees the text
@@ -67,6 +71,28 @@ class UnknownTask(ToolsServiceError):
 
     def __init__(self) -> None:
         super().__init__("there is no such task, or it has expired")
+
+
+class BadIndex(ToolsServiceError):
+    """An index that cannot be read or written; the text says what to do."""
+
+
+class IndexBusy(BadIndex):
+    """One ingest at a time."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"another ingest is writing to {path}: wait until it has ended")
+
+
+class Unreadable(ToolsServiceError):
+    """A document that cannot be ingested."""
+
+
+class NotText(Unreadable):
+    """Something else under a text's name."""
+
+    def __init__(self) -> None:
+        super().__init__("binary, whatever its name says")
 
 
 class Draining(ToolsServiceError):

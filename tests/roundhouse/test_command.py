@@ -15,10 +15,10 @@ def test_the_command_starts_without_anything_heavy() -> None:
     assert tried.stderr.strip() == ""
 
 
-async def test_help_names_the_three_commands(start: Start) -> None:
+async def test_help_names_the_four_commands(start: Start) -> None:
     asked = await start("-m", "roundhouse", "--help")
     assert await asked.end() == 0
-    for command in ("up", "ask", "doctor"):
+    for command in ("up", "ask", "ingest", "doctor"):
         assert f"│ {command} " in asked.output
 
 

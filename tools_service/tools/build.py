@@ -41,6 +41,15 @@ async def opened(
         if "fetch" in wanted and reader is not None:
             tools.append(Fetch(reader))
         tools += load(config.own)
+        if "retrieve" in wanted:
+            # Here, as with the reader below: only who lists a tool pays for what it imports.
+            from tools_service.tools.retrieval.build import retrieve
+
+            tools.append(await stack.enter_async_context(retrieve(config.retrieval, environ)))
+        if "python" in wanted:
+            from tools_service.tools.python.build import python
+
+            tools.append(await stack.enter_async_context(python(config.python)))
         yield tools
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import queue
-import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,21 +10,11 @@ from typing import Any, Self
 
 from tools_service.tools.corpus import Passage
 from tools_service.tools.providers.provider import Hit, Offer, Page, PageReader, Query
+from tools_service.tools.terms import match, terms
 
 _THREADS = 2
-_MOST_TERMS = 32
 _TITLE_WEIGHT = 3.0
 _OPENING_BONUS = 0.3
-_WORD = re.compile(r"[^\W_]+")
-# Words in nearly every passage cost the most time and rank nothing.
-_COMMON = frozenset(
-    re.findall(
-        r"\w+",
-        """a about an and are as at be by can do does for from has have how i in is it
-        its me my of on or please tell that the their there this to was we what when
-        where which who why will with you your""",
-    )
-)
 _SELECT = """
     SELECT title, url, content, bm25(passages, ?, 0.0, 1.0, 0.0) * (1 + ? * opening) AS rank
     FROM passages WHERE passages MATCH ? ORDER BY rank, rowid LIMIT ?
@@ -63,14 +52,14 @@ class Local:
             self._connections.get().close()
 
     def shape(self, query: Query) -> str:
-        return f"terms:{min(len(_terms(query.text)), 8)}"
+        return f"terms:{min(len(terms(query.text)), 8)}"
 
     async def search(self, query: Query) -> list[Hit]:
-        terms = _terms(query.text)
-        if not terms:
+        words = terms(query.text)
+        if not words:
             return []
-        match = " OR ".join(f'"{term}"' for term in terms)
-        rows = await self._ask(_SELECT, _TITLE_WEIGHT, _OPENING_BONUS, match, query.max_results)
+        values = _TITLE_WEIGHT, _OPENING_BONUS, match(words), query.max_results
+        rows = await self._ask(_SELECT, *values)
         return [Hit(title, url, content, round(-rank, 3)) for title, url, content, rank in rows]
 
     async def extract(self, urls: Sequence[str]) -> list[Page]:
@@ -95,12 +84,6 @@ class Local:
             return connection.execute(statement, values).fetchall()
         finally:
             self._connections.put(connection)
-
-
-def _terms(query: str) -> list[str]:
-    """The words worth looking for, once each; all of them if none is."""
-    words = list(dict.fromkeys(_WORD.findall(query.lower())))
-    return ([word for word in words if word not in _COMMON] or words)[:_MOST_TERMS]
 
 
 def _index(passages: Iterable[Passage]) -> bytes:
