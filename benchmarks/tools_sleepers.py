@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.tools_workload import LAWS
 from tools_service.config import ToolsServiceConfig
-from tools_service.runtimes import Kind
+from tools_service.records import Kind
 from tools_service.service import assemble, running
 from tools_service.tools.registry import Annotations, Arguments, Context, Output, Schema
 

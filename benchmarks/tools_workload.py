@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from tools_service.runtimes import Key, Kind
+from tools_service.records import Kind
+from tools_service.runtimes import Key
 
 _NORMAL = NormalDist()
 _SCORE_90 = _NORMAL.inv_cdf(0.9)

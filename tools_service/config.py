@@ -68,6 +68,29 @@ class ToolConfig(_Frozen):
     expected_s: tuple[PositiveSeconds, PositiveSeconds] | None = Field(
         default=None, description="(p50, p90) in seconds, until it is measured"
     )
+    shape: tuple[Annotated[str, Field(pattern=r"^\$(\.[A-Za-z_][\w-]*)+$")], ...] = Field(
+        default=(),
+        max_length=4,
+        description="JSON paths of the arguments that decide how long a call takes, e.g. $.depth",
+    )
+
+
+class RedisConfig(_Frozen):
+    """The Redis through which replicas share what they learn. Never waited for by a call."""
+
+    url: str = Field(pattern=r"^(redis|rediss|unix)://[^\s@]+$", description="without a password")
+    password: SecretStr | None = Field(
+        default=None, description="from ROUNDHOUSE_REDIS_PASSWORD, never from a file"
+    )
+    prefix: str = Field(default="roundhouse", pattern=r"^[\w.:-]{1,64}$")
+    timeout_s: PositiveSeconds = 2.0
+    retry_s: PositiveSeconds = Field(default=1.0, description="between two attempts to reach it")
+    pending: Annotated[int, Field(ge=1)] = Field(
+        default=10_000, description="lessons kept for a Redis that is away; then the oldest go"
+    )
+    stream: Annotated[int, Field(ge=100)] = Field(
+        default=10_000, description="lessons kept for a replica that is away"
+    )
 
 
 _ORDINARY = ToolConfig()
@@ -111,6 +134,10 @@ class ToolsServiceConfig(_Frozen):
     table_path: Path | None = Field(default=None, description="file of the runtime table")
     table_every_s: PositiveSeconds = 60.0
     shapes_per_tool: Annotated[int, Field(ge=1)] = 64
+    table_tools: Annotated[int, Field(ge=1)] = 256
+    redis: RedisConfig | None = Field(
+        default=None, description="where replicas share the runtime table; none: each has its own"
+    )
     shutdown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
 
     @property

@@ -11,7 +11,8 @@ from tools_service.errors import Draining, Refusal, ToolFailed
 from tools_service.metrics import Metrics
 from tools_service.policy import POLICIES, Entry, Group
 from tools_service.queue import Queue
-from tools_service.runtimes import Expected, Key, Outcome, Table
+from tools_service.records import Outcome
+from tools_service.runtimes import Expected, Key, Table
 from tools_service.schedule import Schedule
 from tools_service.tools import clean
 from tools_service.tools.registry import (

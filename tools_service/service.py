@@ -17,6 +17,7 @@ from tools_service.metrics import Metrics
 from tools_service.runtimes import Table
 from tools_service.server import Parts, create_app
 from tools_service.tools.registry import Registry, Tool
+from tools_service.tools.shapes import Shaper
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +30,11 @@ def assemble(
 ) -> Parts:
     """Puts the service together, the table's memory included."""
     priors = {name: tool.expected_s for name, tool in config.per_tool.items() if tool.expected_s}
-    table = Table(shapes_per_tool=config.shapes_per_tool, priors=priors)
+    table = Table(shapes_per_tool=config.shapes_per_tool, tools=config.table_tools, priors=priors)
     if config.table_path is not None:
         table_file.read(config.table_path, table)
-    registry = Registry(tools)
+    paths = {name: tool.shape for name, tool in config.per_tool.items()}
+    registry = Registry(tools, Shaper(paths, config.secret.encode()).shape)
     executor = Executor(config, registry, table, Metrics(prometheus))
     return Parts(config, registry, executor, table, prometheus)
 

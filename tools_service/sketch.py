@@ -45,6 +45,10 @@ class Sketch(msgspec.Struct):
         """The decayed mean. Only for a sketch that has seen something."""
         return self.total / self.weight
 
+    def use(self, now: float) -> float:
+        """How much was observed of late. Here a pause does count: the world went on meanwhile."""
+        return self.strength * math.exp2(-max(now - self.last_s, 0.0) / HALF_LIFE_S)
+
     def add(self, value_s: float, now: float) -> None:
         """Takes in one duration, observed at the wall-clock time `now`."""
         value_s = min(max(value_s, _SHORTEST_S), _LONGEST_S)

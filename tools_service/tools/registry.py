@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from tools_service.errors import BadArguments, UnknownTool
-from tools_service.runtimes import Kind
+from tools_service.records import Kind
 
 Arguments = Mapping[str, object]
 Schema = Mapping[str, object]
@@ -100,10 +100,17 @@ class Tool(Protocol):
         ...
 
 
-class Registry:
-    """The served tools, by name and in the order of their names."""
+Shape = Callable[[Tool, Arguments], str]
 
-    def __init__(self, tools: Iterable[Tool]) -> None:
+
+class Registry:
+    """The served tools, by name and in the order of their names.
+
+    `shape` names the shape of a call's arguments; without, each tool does.
+    """
+
+    def __init__(self, tools: Iterable[Tool], shape: Shape | None = None) -> None:
+        self._shape: Shape = shape or (lambda tool, arguments: tool.shape(arguments))
         self._tools = {tool.name: tool for tool in sorted(tools, key=lambda tool: tool.name)}
         self._validators = {
             name: Draft202012Validator(tool.input_schema) for name, tool in self._tools.items()
@@ -130,8 +137,8 @@ class Registry:
             raise BadArguments(f"{where}: {error.message[:_LONGEST_COMPLAINT]}")
 
     def shape(self, tool: Tool, arguments: Arguments) -> str:
-        """The tool's shape of these arguments, short enough for a table."""
-        return tool.shape(arguments)[:_LONGEST_SHAPE]
+        """The shape of these arguments, short enough for a table."""
+        return self._shape(tool, arguments)[:_LONGEST_SHAPE]
 
 
 def size_shape(arguments: Arguments) -> str:
