@@ -26,6 +26,7 @@ from tools_service.tools.providers.build import key
 logger = logging.getLogger("tools_service")
 
 TOKEN_VARIABLE = "ROUNDHOUSE_TOOLS_TOKEN"
+REDIS_VARIABLE = "ROUNDHOUSE_REDIS_PASSWORD"
 # They log every request, with the words that were searched for.
 CHATTY = ("httpx", "httpcore", "primp", "ddgs")
 
@@ -43,6 +44,8 @@ def load(path: Path, environ: Mapping[str, str]) -> ToolsServiceConfig:
         raise ConfigError(f"{path}: tools_service must be a mapping")
     if environ.get(TOKEN_VARIABLE):
         section = {**section, "token": environ[TOKEN_VARIABLE]}
+    if environ.get(REDIS_VARIABLE) and isinstance(section.get("redis"), dict):
+        section = {**section, "redis": {**section["redis"], "password": environ[REDIS_VARIABLE]}}
     try:
         config = ToolsServiceConfig.model_validate(section)
     except ValidationError as exc:
@@ -89,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     log(())
     try:
         config = load(options.config, os.environ)
-        log((config.secret, key(config.search, os.environ)))
+        log((config.secret, os.environ.get(REDIS_VARIABLE, ""), key(config.search, os.environ)))
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             runner.run(run(config))
     except ConfigError as exc:

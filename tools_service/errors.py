@@ -4,6 +4,7 @@ ToolsServiceError
 ├── ConfigError           the process must not start like this
 │   └── OpenDoor          beyond loopback without a token
 ├── BadTable              the runtime table's file is not ours or damaged
+├── StoreDown             Redis is away or does not answer; everything goes on without it
 ├── Draining              the service is on its way out; ask another one
 └── Refusal               this one call ends before its tool runs; the model sees the text
     ├── UnknownTool
@@ -36,6 +37,10 @@ class OpenDoor(ConfigError):
 
 class BadTable(ToolsServiceError):
     """A runtime table file that cannot be read back."""
+
+
+class StoreDown(ToolsServiceError):
+    """Redis cannot be used just now."""
 
 
 class Draining(ToolsServiceError):

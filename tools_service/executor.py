@@ -12,6 +12,7 @@ from tools_service.metrics import Metrics
 from tools_service.policy import POLICIES, Entry, Group
 from tools_service.queue import Queue
 from tools_service.records import Outcome
+from tools_service.running import Running
 from tools_service.runtimes import Expected, Key, Table
 from tools_service.schedule import Schedule
 from tools_service.tools import clean
@@ -46,6 +47,8 @@ class Started:
 
     expected_s: tuple[float, float]
     wait_s: float
+    mean_s: float
+    p95_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,8 @@ class Executor:
         self._clock = clock
         self._wall = wall
         self._queue = Queue(_schedule(config), waiting=config.waiting)
+        self.runs = Running(table, clock)
+        """The calls that run just now."""
         self._calls = 0
         self._draining = False
         self._idle = asyncio.Event()
@@ -199,10 +204,12 @@ class Executor:
     async def _perform(self, job: _Job, announce: Announce) -> Answer:
         wait_s = self._clock() - job.entry.arrived
         with self._metrics.running.labels(job.tool.name).track_inprogress():
-            await announce(Started(job.expected.range_s, wait_s))
+            guess = job.expected
+            await announce(Started(guess.range_s, wait_s, guess.mean_s, guess.p95_s))
             started = self._clock()
             try:
-                ending = await self._run(job, self._bound_s(job, wait_s))
+                with self.runs.note(job.key, guess):
+                    ending = await self._run(job, self._bound_s(job, wait_s))
             except asyncio.CancelledError:
                 self._observe(job, "cancelled", self._clock() - started)
                 raise
@@ -268,6 +275,7 @@ class Executor:
             low_s, high_s = job.expected.range_s
             inside = "yes" if low_s <= run_s <= high_s else "no"
             self._metrics.inside.labels(name, inside).inc()
+            self._metrics.inside_share.labels(name).set(self._table.calibration(name) or 0.0)
             self._metrics.ratio.labels(name).observe(run_s / job.expected.mean_s)
         logger.info("tool %s %s after %.3f s", name, outcome, run_s)
 

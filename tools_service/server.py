@@ -1,11 +1,11 @@
-"""The HTTP side: `/mcp` in both protocol eras, `/health`, `/metrics`, `/runtimes`."""
+"""The HTTP side: `/mcp` in both protocol eras, `/health`, `/metrics`, `/runtimes`, `/running`."""
 
 import asyncio
 import contextlib
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from mcp.server.context import ServerRequestContext
@@ -57,6 +57,18 @@ _BLOCKS: TypeAdapter[ContentBlock] = TypeAdapter(ContentBlock)
 RequestContext = ServerRequestContext[dict[str, Any], Any]
 
 
+class Sharing(Protocol):
+    """Tells other replicas what is learned here, and learns from them."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        ...
+
+    async def flush(self, timeout_s: float) -> None:
+        """Waits until everything is told, at most so long."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the app is made of; `__main__` and the tests build it."""
@@ -66,6 +78,7 @@ class Parts:
     executor: Executor
     table: Table
     prometheus: CollectorRegistry
+    sharing: Sharing | None = None
 
 
 def create_app(parts: Parts) -> Starlette:
@@ -84,6 +97,7 @@ def create_app(parts: Parts) -> Starlette:
         routes=[
             Route("/mcp", endpoint=_Door(StreamableHTTPASGIApp(manager), secret)),
             Route("/runtimes", endpoint=_Door(_runtimes(parts.table), secret)),
+            Route("/running", endpoint=_Door(_running(parts.executor), secret)),
             Route("/health", endpoint=_health(parts.executor)),
             Route("/metrics", endpoint=_metrics(parts.prometheus)),
         ],
@@ -149,7 +163,12 @@ def _announcer(ctx: RequestContext) -> Announce:
     async def announce(started: Started) -> None:
         if token is None:
             return
-        note = {"expected_s": list(started.expected_s), "wait_s": started.wait_s}
+        note = {
+            "expected_s": list(started.expected_s),
+            "wait_s": started.wait_s,
+            "mean_s": started.mean_s,
+            "p95_s": started.p95_s,
+        }
         await _notify(
             ctx,
             ProgressNotificationParams(
@@ -259,6 +278,14 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def _runtimes(table: Table) -> ASGIApp:
     async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
         body = msgspec.json.encode({"runtimes": list(table.lines())})
+        await Response(body, media_type="application/json")(scope, receive, send)
+
+    return endpoint
+
+
+def _running(executor: Executor) -> ASGIApp:
+    async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+        body = msgspec.json.encode({"running": list(executor.runs)})
         await Response(body, media_type="application/json")(scope, receive, send)
 
     return endpoint

@@ -10,12 +10,12 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from tools_service import table_file
-from tools_service.config import ToolsServiceConfig
+from tools_service.config import RedisConfig, ToolsServiceConfig
 from tools_service.errors import ConfigError
 from tools_service.executor import Executor
 from tools_service.metrics import Metrics
 from tools_service.runtimes import Table
-from tools_service.server import Parts, create_app
+from tools_service.server import Parts, Sharing, create_app
 from tools_service.tools.registry import Registry, Tool
 from tools_service.tools.shapes import Shaper
 
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 # Longer than any client keeps an idle connection, so that no request meets a closing one.
 _KEEP_ALIVE_S = 75
+_FLUSH_S = 1.0
 
 
 def assemble(
@@ -35,8 +36,22 @@ def assemble(
         table_file.read(config.table_path, table)
     paths = {name: tool.shape for name, tool in config.per_tool.items()}
     registry = Registry(tools, Shaper(paths, config.secret.encode()).shape)
-    executor = Executor(config, registry, table, Metrics(prometheus))
-    return Parts(config, registry, executor, table, prometheus)
+    metrics = Metrics(prometheus)
+    sharing = _shared(config.redis, table, metrics) if config.redis else None
+    executor = Executor(config, registry, table, metrics)
+    return Parts(config, registry, executor, table, prometheus, sharing)
+
+
+def _shared(config: RedisConfig, table: Table, metrics: Metrics) -> Sharing:
+    # Only here: the library is optional.
+    try:
+        from tools_service.redis_table import SharedTable
+    except ImportError as exc:
+        raise ConfigError("tools_service.redis needs the package redis: pip install redis") from exc
+
+    sharing = SharedTable(config, table, metrics)
+    table.told = sharing.note
+    return sharing
 
 
 def listen(config: ToolsServiceConfig) -> socket.socket:
@@ -75,9 +90,13 @@ async def serve(
         serving = tasks.create_task(server.serve([sock]))
         ending = tasks.create_task(_end(parts, server, stop))
         keeping = tasks.create_task(_keep(parts))
+        sharing = tasks.create_task(_share(parts))
         await serving
+        if parts.sharing is not None:
+            await parts.sharing.flush(_FLUSH_S)
         ending.cancel()
         keeping.cancel()
+        sharing.cancel()
     if config.table_path is not None:
         await table_file.save(config.table_path, parts.table)
 
@@ -93,6 +112,11 @@ async def _keep(parts: Parts) -> None:
     if parts.config.table_path is not None:
         tick = _every(parts.config.table_every_s)
         await table_file.keep(parts.config.table_path, parts.table, tick)
+
+
+async def _share(parts: Parts) -> None:
+    if parts.sharing is not None:
+        await parts.sharing.run()
 
 
 def _every(seconds: float) -> Callable[[], Awaitable[None]]:

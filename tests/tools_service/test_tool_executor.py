@@ -191,7 +191,8 @@ async def test_the_start_is_announced_before_the_tool_runs_and_after_the_wait(
     ((started, running),) = seen
     assert not running
     assert answer.expected is not None
-    assert started == Started(answer.expected.range_s, answer.wait_s)
+    known = answer.expected
+    assert started == Started(known.range_s, answer.wait_s, known.mean_s, known.p95_s)
 
 
 async def test_a_tool_is_told_the_ids_of_its_caller(bench: Stand) -> None:

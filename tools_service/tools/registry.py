@@ -137,8 +137,9 @@ class Registry:
             raise BadArguments(f"{where}: {error.message[:_LONGEST_COMPLAINT]}")
 
     def shape(self, tool: Tool, arguments: Arguments) -> str:
-        """The shape of these arguments, short enough for a table."""
-        return self._shape(tool, arguments)[:_LONGEST_SHAPE]
+        """The shape of these arguments, short and plain enough for a table."""
+        shape = self._shape(tool, arguments)[:_LONGEST_SHAPE]
+        return shape.encode("ascii", "replace").decode()
 
 
 def size_shape(arguments: Arguments) -> str:
