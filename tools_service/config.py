@@ -78,7 +78,11 @@ class ToolConfig(_Frozen):
 class RedisConfig(_Frozen):
     """The Redis through which replicas share what they learn. Never waited for by a call."""
 
-    url: str = Field(pattern=r"^(redis|rediss|unix)://[^\s@]+$", description="without a password")
+    url: str | None = Field(
+        default=None,
+        pattern=r"^(redis|rediss|unix)://[^\s@]+$",
+        description="without a password; none: every replica has a table of its own",
+    )
     password: SecretStr | None = Field(
         default=None, description="from ROUNDHOUSE_REDIS_PASSWORD, never from a file"
     )
@@ -135,9 +139,7 @@ class ToolsServiceConfig(_Frozen):
     table_every_s: PositiveSeconds = 60.0
     shapes_per_tool: Annotated[int, Field(ge=1)] = 64
     table_tools: Annotated[int, Field(ge=1)] = 256
-    redis: RedisConfig | None = Field(
-        default=None, description="where replicas share the runtime table; none: each has its own"
-    )
+    redis: RedisConfig = RedisConfig()
     shutdown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
 
     @property

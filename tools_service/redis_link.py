@@ -77,6 +77,7 @@ def _pairs(batch: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
 @asynccontextmanager
 async def opened(config: RedisConfig) -> AsyncIterator[Link]:
     """A link that connects when it is first used."""
+    assert config.url is not None, "nobody asked for Redis"
     client = Redis.from_url(
         config.url,
         password=config.password.get_secret_value() if config.password else None,

@@ -37,7 +37,7 @@ def assemble(
     paths = {name: tool.shape for name, tool in config.per_tool.items()}
     registry = Registry(tools, Shaper(paths, config.secret.encode()).shape)
     metrics = Metrics(prometheus)
-    sharing = _shared(config.redis, table, metrics) if config.redis else None
+    sharing = _shared(config.redis, table, metrics) if config.redis.url else None
     executor = Executor(config, registry, table, metrics)
     return Parts(config, registry, executor, table, prometheus, sharing)
 

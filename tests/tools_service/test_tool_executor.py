@@ -261,4 +261,5 @@ async def test_every_metric_of_a_call_moves(bench: Stand) -> None:
     for name in ("run_seconds", "wait_seconds", "runtime_ratio"):
         assert bench.metric(f"{name}_count", tool="gate") == 2
     inside = [bench.metric("inside_range_total", tool="gate", inside=i) for i in ("yes", "no")]
+    assert bench.metric("inside_share", tool="gate") == inside[0] / 2
     assert sum(inside) == 2
