@@ -5,98 +5,23 @@ import logging
 import math
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
-from mcp import Client
-from prometheus_client import CollectorRegistry
 
 from tests.parts.redis_server import RedisServer, redis_server, until
-from tests.tools_service.tool_stand_ins import Stand, stand
-from tools_service.config import RedisConfig
-from tools_service.metrics import Metrics
-from tools_service.records import Outcome, Record, Saved
-from tools_service.redis_table import SharedTable
+from tests.tools_service.replicas import KEY, Replica, same, settings, taking_part
+from tools_service.records import Outcome
+from tools_service.redis_link import opened
+from tools_service.redis_rows import Keys
 from tools_service.runtimes import Key, Table
-from tools_service.service import running
 
-KEY = Key("search", "basic:news", "open")
 ENDINGS: tuple[Outcome, ...] = ("ok", "ok", "ok", "error", "timeout", "cancelled")
-
-
-@dataclass
-class Replica:
-    """A table that takes part; `alone` until it is inside `taking_part`."""
-
-    config: RedisConfig
-    table: Table = field(default_factory=Table)
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-
-    def __post_init__(self) -> None:
-        self.shared = SharedTable(self.config, self.table, Metrics(self.registry))
-        self.table.told = self.shared.note
-
-    def metric(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(f"roundhouse_tools_service_{name}", labels) or 0.0
-
-    def see(
-        self, run_s: float, *, key: Key = KEY, outcome: Outcome = "ok", now: float = 1e3
-    ) -> None:
-        self.table.observe(key, outcome, run_s, self.table.expected(key), now)
-
-    @property
-    def samples(self) -> int:
-        return self.table.expected(KEY).samples
-
-
-def settings(server: RedisServer, **more: object) -> RedisConfig:
-    # Short waits: they decide how soon a test goes on, not whether it passes.
-    given = {"url": server.url, "retry_s": 0.01, "timeout_s": 0.5, **more}
-    return RedisConfig.model_validate(given)
-
-
-@asynccontextmanager
-async def taking_part(replica: Replica) -> AsyncIterator[Replica]:
-    """Joined, for as long as the block."""
-    task = asyncio.create_task(replica.shared.run())
-    await until(lambda: replica.metric("shared") == 1)
-    try:
-        yield replica
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[RedisServer]:
     async with redis_server() as started:
         yield started
-
-
-def numbers(record: Record) -> list[float]:
-    found: list[float] = [record.timeouts, record.cancels]
-    for sketch in (record.runs, record.failures):
-        found += [sketch.samples, sketch.strength, sketch.total / sketch.unit, sketch.last_s]
-        heavy = {b: w / sketch.unit for b, w in sketch.buckets.items() if w / sketch.unit > 1e-5}
-        found += [number for pair in sorted(heavy.items()) for number in pair]
-    return found
-
-
-def same(one: Saved, other: Saved) -> bool:
-    if one.kinds.keys() != other.kinds.keys() or one.tools.keys() != other.tools.keys():
-        return False
-    for name, row in one.tools.items():
-        its = other.tools[name]
-        if (row.kind, row.judged, row.inside) != (its.kind, its.judged, its.inside):
-            return False
-        if row.shapes.keys() != its.shapes.keys():
-            return False
-    levels = [(one.kinds[kind], other.kinds[kind]) for kind in one.kinds]
-    for name, row in one.tools.items():
-        levels += [(row.whole, other.tools[name].whole)]
-        levels += [(row.shapes[shape], other.tools[name].shapes[shape]) for shape in row.shapes]
-    return all(numbers(a) == pytest.approx(numbers(b), rel=1e-6) for a, b in levels)
 
 
 def busy(replica: Replica, calls: int, seed: int) -> None:
@@ -251,9 +176,6 @@ async def test_what_waits_for_a_redis_that_is_away_is_bounded(server: RedisServe
 async def test_rubbish_among_the_lessons_is_passed_over(
     server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tools_service.redis_link import opened
-    from tools_service.redis_rows import Keys
-
     config = settings(server)
     async with taking_part(Replica(config)) as one, taking_part(Replica(config)) as two:
         with caplog.at_level(logging.WARNING):
@@ -272,58 +194,6 @@ async def test_rows_in_redis_are_bounded(server: RedisServer) -> None:
         await one.shared.flush(30)
         async with taking_part(Replica(settings(server))) as wide:
             assert len(wide.table) <= 6
-
-
-@asynccontextmanager
-async def serving(server: RedisServer, **more: object) -> AsyncIterator[Stand]:
-    redis = {"url": server.url, "retry_s": 0.01, "timeout_s": 0.5, **more}
-    built = stand(redis=redis, shutdown_s=5)
-    async with running(built.parts) as url:
-        built.url = url
-        await until(lambda: built.metric("shared") == 1)
-        yield built
-
-
-async def test_two_services_share_and_no_call_fails_when_redis_dies(server: RedisServer) -> None:
-    key = Key("calculate", "size:4", "closed")
-    async with (
-        serving(server) as one,
-        serving(server) as two,
-        Client(one.mcp) as client,
-    ):
-
-        async def calls(count: int) -> None:
-            for _ in range(count):
-                result = await client.call_tool("calculate", {"expression": "6 * 7"})
-                assert not result.is_error
-
-        await calls(20)
-        await until(lambda: two.parts.table.expected(key).samples == 20)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(calls(60))
-            tasks.create_task(server.kill())
-        await calls(10)
-        await server.start()
-        await until(lambda: two.parts.table.expected(key).samples == 90)
-        assert one.parts.table.expected(key).samples == 90
-
-
-async def test_what_was_learned_last_is_told_before_the_service_ends(server: RedisServer) -> None:
-    async with serving(server) as one, Client(one.mcp) as client:
-        await client.call_tool("calculate", {"expression": "6 * 7"})
-    async with serving(server) as two:
-        found = [line.samples for line in two.parts.table.lines() if line.tool == "calculate"]
-        assert found == [1, 1]
-
-
-async def test_a_service_starts_and_works_without_its_redis(server: RedisServer) -> None:
-    await server.kill()
-    built = stand(redis={"url": server.url, "retry_s": 0.01}, shutdown_s=0)
-    async with running(built.parts) as url, Client(f"{url}/mcp") as client:
-        result = await client.call_tool("calculate", {"expression": "6 * 7"})
-        assert not result.is_error
-        assert built.metric("shared") == 0
-        assert built.metric("shared_pending") == 1
 
 
 async def test_a_password_is_shown_to_redis() -> None:
