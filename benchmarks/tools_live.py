@@ -5,7 +5,6 @@ import asyncio
 import itertools
 import shlex
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,10 +17,10 @@ from benchmarks.commands import Command
 from benchmarks.machine import describe
 from benchmarks.streaming import in_turn
 from benchmarks.tools_drive import drive, measured
+from benchmarks.tools_hosting import hosted
 from benchmarks.tools_report import FIGURES, MEAN, listing, table
 from benchmarks.tools_workload import LONGEST_S, Load, Turn, trace
 from benchmarks.tools_world import Outcome, Variant, simulate
-from benchmarks.variants import ROOT
 
 _DROPPED = 0.1
 _NOTE = (
@@ -93,18 +92,8 @@ def sleeping(policy: str, load: Load) -> Iterator[str]:
     settings |= {"hedge": {"share": 0}}
     settings |= {"waiting": 100_000, "queue_s": 3600, "timeout_floor_s": 3600, "timeout_s": 3600}
     command = [sys.executable, "-m", "benchmarks.tools_sleepers"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(msgspec.json.encode(settings).decode() + "\n")
-            process.stdin.flush()
-            yield process.stdout.readline().strip()
-            process.stdin.close()
-            process.wait(timeout=30)
-        finally:
-            process.kill()
+    with hosted(command, msgspec.json.encode(settings).decode()) as (url, _):
+        yield url
 
 
 def markdown(rows: Sequence[Row], facts: dict[str, str]) -> str:

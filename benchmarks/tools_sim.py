@@ -90,14 +90,9 @@ def goals(rows: Sequence[Row]) -> list[Goal]:
 
 def _busy(rows: Sequence[Row]) -> list[Goal]:
     where = f"at load {_GOAL_LOAD}"
-    fifo = ratios(rows, "fifo", "group", _GOAL_LOAD)
-    most = average(rows, "fifo", _GOAL_LOAD, MEAN) / average(rows, "group", _GOAL_LOAD, MEAN)
     found = [
-        Goal(
-            f"mean turn at least 1.5 times faster than fifo {where}",
-            f"{most:.2f} times ({min(fifo):.2f} to {max(fifo):.2f} by seed)",
-            most >= 1.5,
-        )
+        _faster(rows, "group", f"mean turn at least 1.5 times faster than fifo {where}"),
+        _faster(rows, "group, clairvoyant", f"the same for one that knows every run time {where}"),
     ]
     for ours, theirs in (
         ("group", "group, clairvoyant"),
@@ -110,6 +105,13 @@ def _busy(rows: Sequence[Row]) -> list[Goal]:
         goal = f"`{ours}` within 6 % of `{theirs}` in the mean turn {where}"
         found.append(Goal(goal, text, mean <= 6))
     return found
+
+
+def _faster(rows: Sequence[Row], variant: str, text: str) -> Goal:
+    by_seed = ratios(rows, "fifo", variant, _GOAL_LOAD)
+    most = average(rows, "fifo", _GOAL_LOAD, MEAN) / average(rows, variant, _GOAL_LOAD, MEAN)
+    found = f"{most:.2f} times ({min(by_seed):.2f} to {max(by_seed):.2f} by seed)"
+    return Goal(text, found, most >= 1.5)
 
 
 def _bound(rows: Sequence[Row]) -> Goal:
@@ -130,7 +132,7 @@ def _facts(options: Options) -> dict[str, str]:
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "python": machine["python"],
         "workload": f"{options.turns} turns of 1 to 8 calls (mean 2.1), Poisson, the first fifth "
-        "not counted; mean run time of a call 2.85 s, C^2 = 13",
+        "not counted; mean run time of a call 2.85 s, C^2 = 13; the load of every run is exact",
         "slots": f"{options.slots} shared; `group` is the default: an eighth kept for the oldest",
         "seeds": ", ".join(f"{seeds} at {share:g}" for share, seeds in options.seeds.items())
         + "; all variants play the same turns",
@@ -143,7 +145,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--loads",
         # The busier the service, the more one seed differs from the next.
-        default="0.4:3,0.5:3,0.7:3,0.85:10,0.95:6",
+        default="0.4:3,0.5:3,0.7:3,0.85:16,0.95:6",
         help="comma list of LOAD:SEEDS",
     )
     parser.add_argument("--turns", type=int, default=25_000)

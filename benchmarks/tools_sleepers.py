@@ -1,7 +1,6 @@
-"""A tools service whose tools only sleep: `python -m benchmarks.tools_sleepers` with its settings.
+"""A tools service whose tools only sleep: `python -m benchmarks.tools_sleepers`.
 
-The settings come as JSON in the first line of standard input, the address goes out as the first
-line of standard output, and the service ends with its input.
+It takes its settings and tells its address as tools_hosting.py says.
 """
 
 import asyncio
@@ -14,9 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.tools_workload import LAWS
 from tools_service.config import ToolsServiceConfig
-from tools_service.runtimes import Kind
+from tools_service.records import Kind
 from tools_service.service import assemble, running
-from tools_service.tools.registry import Annotations, Arguments, Context, Output, Schema
+from tools_service.tools.registry import Annotations, Arguments, Context, Output, Schema, Tool
 
 _HINTS: dict[Kind, Annotations] = {
     "closed": Annotations(read_only=True, idempotent=True, open_world=False),
@@ -49,13 +48,14 @@ def sleepers() -> Iterable[Sleeper]:
     return (Sleeper(name, _HINTS[law.kind]) for name, law in LAWS.items())
 
 
-async def _serve(settings: str) -> None:
+async def serve(settings: str, tools: Iterable[Tool]) -> None:
+    """A service of these tools, until standard input ends."""
     config = ToolsServiceConfig.model_validate_json(settings)
-    async with running(assemble(config, sleepers(), CollectorRegistry())) as url:
+    async with running(assemble(config, tools, CollectorRegistry())) as url:
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(sys.stdin.readline()))
+    uvloop.run(serve(sys.stdin.readline(), sleepers()))

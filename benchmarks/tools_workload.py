@@ -8,10 +8,11 @@ variation, is 13.
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
-from tools_service.runtimes import Key, Kind
+from tools_service.records import Kind
+from tools_service.runtimes import Key
 
 _NORMAL = NormalDist()
 _SCORE_90 = _NORMAL.inv_cdf(0.9)
@@ -93,7 +94,11 @@ class Load:
 
 
 def trace(load: Load) -> list[Turn]:
-    """The turns of a workload, in the order in which they come: a Poisson stream."""
+    """The turns of a workload, in the order in which they come: a Poisson stream.
+
+    Stretched as a whole so that the load is exactly what was asked for. With tails this heavy it
+    would differ by 4 % from seed to seed, and a FIFO queue's mean by half at a load of 0.85.
+    """
     chance = random.Random(load.seed)
     gap_s = _work_s() * load.pace / (load.share * load.slots)
     turns, now = [], 0.0
@@ -101,7 +106,9 @@ def trace(load: Load) -> list[Turn]:
         now += chance.expovariate(1 / gap_s)
         (size,) = chance.choices(list(SIZES), list(SIZES.values()))
         turns.append(Turn(now, tuple(_calls(load, size, chance))))
-    return turns
+    work_s = sum(call.run_s for turn in turns for call in turn.calls)
+    stretch = work_s / (load.slots * now * load.share)
+    return [replace(turn, at_s=turn.at_s * stretch) for turn in turns]
 
 
 def _work_s() -> float:

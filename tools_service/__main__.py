@@ -33,6 +33,7 @@ from tools_service.tools.upstream.pins import PinsFile
 logger = logging.getLogger("tools_service")
 
 TOKEN_VARIABLE = "ROUNDHOUSE_TOOLS_TOKEN"
+REDIS_VARIABLE = "ROUNDHOUSE_REDIS_PASSWORD"
 # They log every request, with the words that were searched for.
 CHATTY = ("httpx", "httpx2", "httpcore", "primp", "ddgs")
 
@@ -50,6 +51,8 @@ def load(path: Path, environ: Mapping[str, str]) -> ToolsServiceConfig:
         raise ConfigError(f"{path}: tools_service must be a mapping")
     if environ.get(TOKEN_VARIABLE):
         section = {**section, "token": environ[TOKEN_VARIABLE]}
+    if environ.get(REDIS_VARIABLE) and isinstance(section.get("redis"), dict):
+        section = {**section, "redis": {**section["redis"], "password": environ[REDIS_VARIABLE]}}
     try:
         config = ToolsServiceConfig.model_validate(section)
     except ValidationError as exc:
@@ -112,6 +115,7 @@ def known_secrets(config: ToolsServiceConfig, environ: Mapping[str, str]) -> tup
     """All that must never be written down."""
     return (
         config.secret,
+        environ.get(REDIS_VARIABLE, ""),
         key(config.search, environ),
         *keys(config.retrieval, environ),
         *secrets(config, environ),

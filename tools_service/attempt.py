@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from tools_service.breaker import Breakers
-from tools_service.call import Course, Ending, Job, Started
+from tools_service.call import Course, Ending, Job
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import SlotTimeout, ToolFailed, Transient
 from tools_service.metrics import Metrics
 from tools_service.policy import Entry
 from tools_service.queue import Queue
-from tools_service.runtimes import Outcome, Table
+from tools_service.records import Outcome
+from tools_service.running import Running
+from tools_service.runtimes import Table
 from tools_service.tools.asks import InputNeeded
 from tools_service.tools.registry import Context, Output, Registry
 
@@ -30,6 +32,7 @@ class Means:
     table: Table
     metrics: Metrics
     breakers: Breakers
+    runs: Running
     clock: Callable[[], float]
     wall: Callable[[], float]
 
@@ -74,10 +77,11 @@ class Attempts:
         with self._means.breakers.begin(job.tool.upstream) as permit, running.track_inprogress():
             course.attempts += 1
             if course.attempts == 1:
-                await course.listener.announce(Started(job.expected.range_s, course.wait_s))
+                await course.listener.announce(job.started(course.wait_s))
             started = self._means.clock()
             try:
-                ending = await self._timed(job, course)
+                with self._means.runs.note(job.key, job.expected):
+                    ending = await self._timed(job, course)
             except asyncio.CancelledError:
                 run_s = self._means.clock() - started
                 # Its caller may have had less patience than we; that late it is the upstream's.
@@ -137,6 +141,7 @@ class Attempts:
             low_s, high_s = job.expected.range_s
             inside = "yes" if low_s <= run_s <= high_s else "no"
             metrics.inside.labels(name, inside).inc()
+            metrics.inside_share.labels(name).set(self._means.table.calibration(name) or 0.0)
             metrics.ratio.labels(name).observe(run_s / job.expected.mean_s)
         logger.info("tool %s %s after %.3f s", name, outcome, run_s)
 

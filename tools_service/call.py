@@ -7,7 +7,8 @@ from typing import Literal, Protocol
 
 from tools_service.pace import Pace
 from tools_service.policy import Entry, Group
-from tools_service.runtimes import Expected, Key, Outcome
+from tools_service.records import Outcome
+from tools_service.runtimes import Expected, Key
 from tools_service.tools.asks import NOTHING, InputNeeded, Inputs
 from tools_service.tools.registry import Arguments, Output, Progress, Tell, Tool, untold
 
@@ -34,6 +35,8 @@ class Started:
 
     expected_s: tuple[float, float]
     wait_s: float
+    mean_s: float
+    p95_s: float
 
 
 Announce = Callable[[Started], Awaitable[None]]
@@ -105,6 +108,11 @@ class Job:
     def source(self) -> str:
         """What fails as one: the upstream, or the tool where there is none."""
         return self.tool.upstream or self.tool.name
+
+    def started(self, wait_s: float) -> Started:
+        """What its caller is told when it leaves the queue."""
+        known = self.expected
+        return Started(known.range_s, wait_s, known.mean_s, known.p95_s)
 
     def left_s(self, now: float) -> float | None:
         """Time until the caller is gone."""

@@ -85,10 +85,36 @@ class ToolConfig(_Frozen):
     cache_s: PositiveSeconds | None = Field(
         default=None, description="how long a result may be given again; none: never"
     )
-
     task: bool | None = Field(
         default=None,
         description="whether calls run on as tasks for clients that can; none: as the tool says",
+    )
+    shape: tuple[Annotated[str, Field(pattern=r"^\$(\.[A-Za-z_][\w-]*)+$")], ...] = Field(
+        default=(),
+        max_length=4,
+        description="JSON paths of the arguments that decide how long a call takes, e.g. $.depth",
+    )
+
+
+class RedisConfig(_Frozen):
+    """The Redis through which replicas share what they learn. Never waited for by a call."""
+
+    url: str | None = Field(
+        default=None,
+        pattern=r"^(redis|rediss|unix)://[^\s@]+$",
+        description="without a password; none: every replica has a table of its own",
+    )
+    password: SecretStr | None = Field(
+        default=None, description="from ROUNDHOUSE_REDIS_PASSWORD, never from a file"
+    )
+    prefix: str = Field(default="roundhouse", pattern=r"^[\w.:-]{1,64}$")
+    timeout_s: PositiveSeconds = 2.0
+    retry_s: PositiveSeconds = Field(default=1.0, description="between two attempts to reach it")
+    pending: Annotated[int, Field(ge=1)] = Field(
+        default=10_000, description="lessons kept for a Redis that is away; then the oldest go"
+    )
+    stream: Annotated[int, Field(ge=100)] = Field(
+        default=10_000, description="lessons kept for a replica that is away"
     )
 
 
@@ -178,6 +204,8 @@ class ToolsServiceConfig(_Frozen):
     table_path: Path | None = Field(default=None, description="file of the runtime table")
     table_every_s: PositiveSeconds = 60.0
     shapes_per_tool: Annotated[int, Field(ge=1)] = 64
+    table_tools: Annotated[int, Field(ge=1)] = 256
+    redis: RedisConfig = RedisConfig()
     shutdown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
 
     @model_validator(mode="after")
@@ -189,6 +217,16 @@ class ToolsServiceConfig(_Frozen):
             raise ValueError(
                 "upstreams need pins_path: the file that remembers which of their tools were "
                 "accepted, so that a change between two starts is noticed"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _audited_once(self) -> Self:
+        if self.audit.redis and self.redis.url is None:
+            raise ValueError("audit.redis needs redis.url: the Redis to write to")
+        if self.audit.redis and self.audit.path is not None:
+            raise ValueError(
+                "the audit goes to audit.path or, with audit.redis, to Redis: not both"
             )
         return self
 

@@ -35,7 +35,12 @@ def _announcer(ctx: RequestContext) -> Announce:
     async def announce(started: Started) -> None:
         if token is None:
             return
-        note = {"expected_s": list(started.expected_s), "wait_s": started.wait_s}
+        note = {
+            "expected_s": list(started.expected_s),
+            "wait_s": started.wait_s,
+            "mean_s": started.mean_s,
+            "p95_s": started.p95_s,
+        }
         await _notify(
             ctx,
             ProgressNotificationParams(

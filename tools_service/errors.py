@@ -5,6 +5,7 @@ ToolsServiceError
 │   ├── OpenDoor          beyond loopback without a token
 │   └── NameTaken         two tools would have one name
 ├── BadTable              the runtime table's file is not ours or damaged
+├── StoreDown             Redis is away or does not answer; everything goes on without it
 ├── BadOutput             a tool's result breaks its own output schema: a bug of the tool
 ├── BadIndex              the index of documents is missing, damaged or somebody else's
 │   └── IndexBusy         another ingest is writing to it
@@ -93,6 +94,10 @@ class NotText(Unreadable):
 
     def __init__(self) -> None:
         super().__init__("binary, whatever its name says")
+
+
+class StoreDown(ToolsServiceError):
+    """Redis cannot be used just now."""
 
 
 class Draining(ToolsServiceError):

@@ -60,6 +60,9 @@ class AuditConfig(_Frozen):
     """The record of every call: shapes and sizes, no values."""
 
     path: Path | None = Field(default=None, description="JSON-lines file; none: no audit")
+    redis: bool = Field(
+        default=False, description="into a stream of the Redis of tools_service.redis instead"
+    )
     waiting: Annotated[int, Field(ge=1)] = Field(
         default=10_000, description="records that may wait to be written; more are dropped"
     )

@@ -25,6 +25,7 @@ from tools_service.metrics import Metrics
 from tools_service.policy import POLICIES
 from tools_service.queue import Queue
 from tools_service.retry import Retrying
+from tools_service.running import Running
 from tools_service.runtimes import Key, Table
 from tools_service.schedule import Schedule
 from tools_service.sharing import Sharing
@@ -57,9 +58,11 @@ class Executor:
         self._wall = wall
         self._table = table
         self._queue = Queue(_schedule(config), waiting=config.waiting)
+        self.runs = Running(table, clock)
+        """The calls that run just now."""
         breakers = Breakers(config.breaker, clock, metrics.watch_breaker)
         self._retrying = Retrying(
-            Means(config, registry, self._queue, table, metrics, breakers, clock, wall)
+            Means(config, registry, self._queue, table, metrics, breakers, self.runs, clock, wall)
         )
         self._sharing = Sharing(config, metrics, clock, self._run)
         self._caps = Caps(config.result_bytes, config.wire_bytes)

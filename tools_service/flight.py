@@ -8,7 +8,7 @@ reader holds up neither the tool nor the others; what does not fit there is prog
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tools_service.call import Answer, Listener, Started
 from tools_service.errors import Draining
@@ -34,7 +34,7 @@ class _Flight:
         self.waiters.add(mailbox)
         if self.started is not None:
             # It did not wait for a slot: the run it joins has one.
-            mailbox.put_nowait(Started(self.started.expected_s, 0.0))
+            mailbox.put_nowait(replace(self.started, wait_s=0.0))
         return mailbox
 
     async def announce(self, started: Started) -> None:

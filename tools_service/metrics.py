@@ -45,6 +45,28 @@ class Metrics:
             ["tool", "inside"],
             registry=registry,
         )
+        self.inside_share = Gauge(
+            "roundhouse_tools_service_inside_share",
+            "Share of a tool's successful calls that ended inside the expected range.",
+            ["tool"],
+            registry=registry,
+        )
+        self.shared = Gauge(
+            "roundhouse_tools_service_shared",
+            "1 while the runtime table is shared through Redis.",
+            registry=registry,
+        )
+        self.lessons = Counter(
+            "roundhouse_tools_service_shared_lessons",
+            "Measured run times: told to Redis, heard from other replicas, lost before told.",
+            ["way"],
+            registry=registry,
+        )
+        self._pending = Gauge(
+            "roundhouse_tools_service_shared_pending",
+            "Measured run times that Redis has not been told yet.",
+            registry=registry,
+        )
         self.running = Gauge(
             "roundhouse_tools_service_running",
             "Tool calls that hold a slot.",
@@ -108,6 +130,10 @@ class Metrics:
     def watch_breaker(self, upstream: str, state: Callable[[], float]) -> None:
         """Reads the state of this upstream's breaker whenever somebody scrapes."""
         self._breakers.labels(upstream).set_function(state)
+
+    def watch_shared(self, *, pending: Callable[[], float]) -> None:
+        """Reads this one whenever somebody scrapes."""
+        self._pending.set_function(pending)
 
 
 class UpstreamMetrics:

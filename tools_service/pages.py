@@ -1,4 +1,4 @@
-"""What is read beside MCP: `/health`, `/metrics`, `/runtimes`."""
+"""What is read beside MCP: `/health`, `/metrics`, `/runtimes`, `/running`."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -18,6 +18,16 @@ def runtimes(table: Table) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         body = msgspec.json.encode({"runtimes": list(table.lines())})
+        return Response(body, media_type="application/json")
+
+    return endpoint
+
+
+def running(executor: Executor) -> Endpoint:
+    """The calls that run just now."""
+
+    async def endpoint(request: Request) -> Response:
+        body = msgspec.json.encode({"running": list(executor.runs)})
         return Response(body, media_type="application/json")
 
     return endpoint

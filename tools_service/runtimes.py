@@ -5,18 +5,15 @@ with the weight n / (n + 8). Only service time counts, never the wait for a slot
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Literal
+from typing import TypeVar
 
 import msgspec
 
 from tools_service.errors import BadTable
-from tools_service.sketch import Count, Sketch
-
-Kind = Literal["closed", "open", "code"]
-Outcome = Literal["ok", "error", "timeout", "cancelled"]
+from tools_service.records import Kind, Lesson, Line, Outcome, Record, Row, Saved, lesson
 
 PRIORS: Mapping[Kind, tuple[float, float]] = {
     "closed": (0.05, 0.5),  # reads only what the service itself holds
@@ -25,6 +22,7 @@ PRIORS: Mapping[Kind, tuple[float, float]] = {
 }
 """(p50, p90) in seconds of a tool nobody has called yet."""
 
+_Kept = TypeVar("_Kept", Row, Record)
 _SHRINK = 8.0
 _SHARES = (0.1, 0.5, 0.9, 0.95, 0.99)
 _NORMAL = NormalDist()
@@ -63,58 +61,18 @@ class Expected:
         return min(max(3 * self.p99_s, floor_s), cap_s)
 
 
-class Record(msgspec.Struct):
-    """One level's memory: full runs, failures apart, and how calls ended otherwise."""
-
-    runs: Sketch = msgspec.field(default_factory=Sketch)
-    failures: Sketch = msgspec.field(default_factory=Sketch)
-    timeouts: Count = 0
-    cancels: Count = 0
-
-
-class Row(msgspec.Struct):
-    """A tool: all its calls, each shape (least recently used first), and how well we guessed."""
-
-    kind: Kind
-    whole: Record = msgspec.field(default_factory=Record)
-    shapes: dict[str, Record] = {}
-    judged: Count = 0
-    inside: Count = 0
-
-
-class Saved(msgspec.Struct):
-    """The table's file."""
-
-    tools: dict[str, Row] = {}
-    kinds: dict[Kind, Record] = {}
-    version: Literal[1] = 1
-
-
-class Line(msgspec.Struct, frozen=True):
-    """One line for the people who look: a shape, or `*` for the whole tool."""
-
-    tool: str
-    shape: str
-    kind: Kind
-    samples: int
-    errors: int
-    timeouts: int
-    cancels: int
-    mean_s: float
-    p10_s: float
-    p50_s: float
-    p90_s: float
-    p95_s: float
-    p99_s: float
-    inside_share: float | None = None
-
-
 @dataclass(slots=True)
 class Table:
-    """All rows. Bounded: as many shapes per tool as said, the least recently used goes."""
+    """All rows. Bounded: so many tools, so many shapes of each; the least used of late goes.
+
+    `told` hears every lesson of `observe`, and none that `learn` is given: what others taught is
+    not told again.
+    """
 
     shapes_per_tool: int = 64
+    tools: int = 256
     priors: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    told: Callable[[Lesson], None] | None = None
     _saved: Saved = field(default_factory=Saved)
 
     def __len__(self) -> int:
@@ -148,19 +106,34 @@ class Table:
         self, key: Key, outcome: Outcome, run_s: float, guess: Expected, now: float
     ) -> None:
         """Learns from one call. `guess` is what was expected of it, `now` wall-clock time."""
-        row = self._saved.tools.setdefault(key.tool, Row(kind=key.kind))
-        kind = self._saved.kinds.setdefault(key.kind, Record())
-        for record in (kind, row.whole, self._touch(row, key.shape)):
-            _learn(record, outcome, run_s, guess, now)
-        if outcome == "ok":
+        into, ending = lesson(outcome, run_s=run_s, half_s=guess.p50_s)
+        inside = guess.p10_s <= run_s <= guess.p90_s if outcome == "ok" else None
+        found = Lesson(key.tool, key.shape, key.kind, run_s, now, into, ending, inside)
+        self.learn(found)
+        if self.told is not None:
+            self.told(found)
+
+    def learn(self, lesson: Lesson) -> None:
+        """Takes in one lesson on all three levels."""
+        row = self._saved.tools.setdefault(lesson.tool, Row(kind=lesson.kind))
+        kind = self._saved.kinds.setdefault(lesson.kind, Record())
+        shape = row.shapes.setdefault(lesson.shape, Record())
+        for record in (kind, row.whole, shape):
+            record.learn(lesson)
+        if lesson.inside is not None:
             row.judged += 1
-            row.inside += guess.p10_s <= run_s <= guess.p90_s
+            row.inside += lesson.inside
+        self._trim(lesson)
+
+    def calibration(self, tool: str) -> float | None:
+        """The share of a tool's calls that ended inside their range; None before the first."""
+        row = self._saved.tools.get(tool)
+        return row.inside_share if row else None
 
     def lines(self) -> Iterator[Line]:
         """The whole table, for the read-only endpoint."""
         for tool, row in sorted(self._saved.tools.items()):
-            share = row.inside / row.judged if row.judged else None
-            yield self._line(Key(tool, "*", row.kind), row.whole, share)
+            yield self._line(Key(tool, "*", row.kind), row.whole, row.inside_share)
             for shape, record in sorted(row.shapes.items()):
                 yield self._line(Key(tool, shape, row.kind), record, None)
 
@@ -174,11 +147,20 @@ class Table:
             saved = msgspec.json.decode(data, type=Saved)
         except msgspec.DecodeError as exc:
             raise BadTable(str(exc)) from exc
-        if any(_damaged(record) for record in _records(saved)):
+        self.replace(saved)
+
+    def replace(self, saved: Saved) -> None:
+        """Replaces what is known. Raises BadTable and stays as it was."""
+        if any(record.damaged() for record in saved.records()):
             raise BadTable("numbers out of range")
+        _keep_used(saved.tools, self.tools, lambda row: row.whole)
         for row in saved.tools.values():
-            self._trim(row)
+            _keep_used(row.shapes, self.shapes_per_tool, lambda record: record)
         self._saved = saved
+
+    def copy(self) -> Saved:
+        """What is known, as it is now."""
+        return msgspec.json.decode(self.dump(), type=Saved)
 
     def _prior(self, key: Key) -> tuple[float, float]:
         """(mean, standard deviation) of the logarithm."""
@@ -200,15 +182,13 @@ class Table:
         record = row.shapes.get(key.shape) if row else None
         return record.runs.samples if record else 0
 
-    def _touch(self, row: Row, shape: str) -> Record:
-        record = row.shapes.pop(shape, None) or Record()
-        row.shapes[shape] = record
-        self._trim(row)
-        return record
-
-    def _trim(self, row: Row) -> None:
-        while len(row.shapes) > self.shapes_per_tool:
-            del row.shapes[next(iter(row.shapes))]
+    def _trim(self, lesson: Lesson) -> None:
+        """Makes room, but never by what has just been used: it would never become much used."""
+        tools = self._saved.tools
+        if len(tools) > self.tools:
+            _keep_used(tools, self.tools, lambda row: row.whole, lesson.tool)
+        if len(shapes := tools[lesson.tool].shapes) > self.shapes_per_tool:
+            _keep_used(shapes, self.shapes_per_tool, lambda record: record, lesson.shape)
 
     def _line(self, key: Key, record: Record, share: float | None) -> Line:
         guess = self.expected(key)
@@ -230,23 +210,6 @@ class Table:
         )
 
 
-def _learn(record: Record, outcome: Outcome, run_s: float, guess: Expected, now: float) -> None:
-    match outcome:
-        case "ok":
-            record.runs.add(run_s, now)
-        case "error":
-            record.failures.add(run_s, now)
-        case "timeout":
-            # Right-censored: it would have run at least this long.
-            record.runs.add(run_s, now)
-            record.timeouts += 1
-        case "cancelled":
-            record.cancels += 1
-            # An early cancel says nothing; a late one, that the call was a long one.
-            if run_s > guess.p50_s:
-                record.runs.add(run_s, now)
-
-
 def _lognormal_remaining(middle: float, spread: float, age_s: float) -> float:
     """E[S - age | S > age] of a log-normal duration."""
     mean_s = math.exp(middle + spread * spread / 2)
@@ -259,12 +222,11 @@ def _lognormal_remaining(middle: float, spread: float, age_s: float) -> float:
     return max(mean_s * _NORMAL.cdf(score + spread) / outlived - age_s, 1e-6)
 
 
-def _records(saved: Saved) -> Iterator[Record]:
-    yield from saved.kinds.values()
-    for row in saved.tools.values():
-        yield row.whole
-        yield from row.shapes.values()
-
-
-def _damaged(record: Record) -> bool:
-    return record.runs.damaged() or record.failures.damaged()
+def _keep_used(
+    rows: dict[str, _Kept], most: int, record: Callable[[_Kept], Record], touched: str | None = None
+) -> None:
+    """Removes the least used rows until `most` are left."""
+    now = max((record(row).last_s for row in rows.values()), default=0.0)
+    spare = sorted(rows.keys() - {touched}, key=lambda name: (record(rows[name]).use(now), name))
+    for name in spare[: max(len(rows) - most, 0)]:
+        del rows[name]

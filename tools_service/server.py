@@ -1,9 +1,9 @@
-"""The HTTP side: `/mcp` in both protocol eras, `/health`, `/metrics`, `/runtimes`."""
+"""The HTTP side: `/mcp` in both protocol eras, `/health`, `/metrics`, `/runtimes`, `/running`."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import Server
@@ -35,6 +35,18 @@ def only_tools(server: Server[dict[str, Any]]) -> None:
     """Adds nothing beside the tools."""
 
 
+class Sharing(Protocol):
+    """Tells other replicas what is learned here, and learns from them."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        ...
+
+    async def flush(self, timeout_s: float) -> None:
+        """Waits until everything is told, at most so long."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the app is made of; `__main__` and the tests build it."""
@@ -47,6 +59,7 @@ class Parts:
     prometheus: CollectorRegistry
     extend: Callable[[Server[dict[str, Any]]], None] = only_tools
     """Adds handlers for what is not a tool, such as prompts."""
+    sharing: Sharing | None = None
 
 
 def create_app(parts: Parts) -> Starlette:
@@ -65,6 +78,7 @@ def create_app(parts: Parts) -> Starlette:
         routes=[
             Route("/mcp", endpoint=StreamableHTTPASGIApp(manager), middleware=door),
             Route("/runtimes", endpoint=pages.runtimes(parts.table), middleware=door),
+            Route("/running", endpoint=pages.running(parts.executor), middleware=door),
             Route("/health", endpoint=pages.health(parts.executor)),
             Route("/metrics", endpoint=pages.metrics(parts.prometheus)),
         ],

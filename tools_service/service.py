@@ -13,21 +13,22 @@ from prometheus_client import CollectorRegistry
 from tools_service import execution_checks, table_file
 from tools_service.audit import Audit, AuditSink
 from tools_service.audit_file import AuditFile
-from tools_service.config import TasksConfig, ToolsServiceConfig
+from tools_service.config import RedisConfig, TasksConfig, ToolsServiceConfig
 from tools_service.errors import ConfigError
-from tools_service.execution_config import AuditConfig
 from tools_service.executor import Executor
 from tools_service.metrics import Metrics
 from tools_service.runtimes import Table
-from tools_service.server import Parts, create_app
+from tools_service.server import Parts, Sharing, create_app
 from tools_service.task_store import MemoryStore
 from tools_service.tasks import Tasks
 from tools_service.tools.registry import Registry, Tool
+from tools_service.tools.shapes import Shaper
 
 logger = logging.getLogger(__name__)
 
 # Longer than any client keeps an idle connection, so that no request meets a closing one.
 _KEEP_ALIVE_S = 75
+_FLUSH_S = 1.0
 
 
 def assemble(
@@ -38,17 +39,18 @@ def assemble(
 ) -> Parts:
     """Puts the service together, the table's memory included. Raises ConfigError."""
     priors = {name: tool.expected_s for name, tool in config.per_tool.items() if tool.expected_s}
-    table = Table(shapes_per_tool=config.shapes_per_tool, priors=priors)
+    table = Table(shapes_per_tool=config.shapes_per_tool, tools=config.table_tools, priors=priors)
     if config.table_path is not None:
         table_file.read(config.table_path, table)
-    registry = Registry(tools)
+    paths = {name: tool.shape for name, tool in config.per_tool.items()}
+    registry = Registry(tools, Shaper(paths, config.secret.encode()).shape)
     execution_checks.check(config, registry)
     metrics = Metrics(prometheus)
-    audit = Audit(
-        _sink(config.audit), waiting=config.audit.waiting, dropped=metrics.audit_dropped.inc
-    )
+    audit = Audit(_sink(config), waiting=config.audit.waiting, dropped=metrics.audit_dropped.inc)
     executor = Executor(config, registry, table, metrics, audit=audit, clock=clock)
-    return Parts(config, registry, executor, table, _tasks(config.tasks, metrics), prometheus)
+    tasks = _tasks(config.tasks, metrics)
+    sharing = _shared(config.redis, table, metrics) if config.redis.url else None
+    return Parts(config, registry, executor, table, tasks, prometheus, sharing=sharing)
 
 
 def _tasks(bounds: TasksConfig, metrics: Metrics) -> Tasks:
@@ -57,10 +59,34 @@ def _tasks(bounds: TasksConfig, metrics: Metrics) -> Tasks:
     return tasks
 
 
-def _sink(audit: AuditConfig) -> AuditSink | None:
+def _sink(config: ToolsServiceConfig) -> AuditSink | None:
+    audit = config.audit
+    if audit.redis:
+        with _optional("redis"):
+            from tools_service.redis_audit import RedisAudit
+
+            return RedisAudit(config.redis)
     if audit.path is None:
         return None
     return AuditFile(audit.path, file_bytes=audit.file_bytes, files=audit.files)
+
+
+def _shared(config: RedisConfig, table: Table, metrics: Metrics) -> Sharing:
+    with _optional("redis"):
+        from tools_service.redis_table import SharedTable
+
+        sharing = SharedTable(config, table, metrics)
+        table.told = sharing.note
+        return sharing
+
+
+@contextlib.contextmanager
+def _optional(package: str) -> Iterator[None]:
+    """For what is imported only where it is configured. Raises ConfigError."""
+    try:
+        yield
+    except ImportError as exc:
+        raise ConfigError(f"tools_service.{package} needs it: pip install {package}") from exc
 
 
 def listen(config: ToolsServiceConfig) -> socket.socket:
@@ -99,9 +125,13 @@ async def serve(
         serving = tasks.create_task(server.serve([sock]))
         ending = tasks.create_task(_end(parts, server, stop))
         keeping = tasks.create_task(_keep(parts))
+        sharing = tasks.create_task(_share(parts))
         await serving
+        if parts.sharing is not None:
+            await parts.sharing.flush(_FLUSH_S)
         ending.cancel()
         keeping.cancel()
+        sharing.cancel()
     if config.table_path is not None:
         await table_file.save(config.table_path, parts.table)
 
@@ -118,6 +148,11 @@ async def _keep(parts: Parts) -> None:
     if parts.config.table_path is not None:
         tick = _every(parts.config.table_every_s)
         await table_file.keep(parts.config.table_path, parts.table, tick)
+
+
+async def _share(parts: Parts) -> None:
+    if parts.sharing is not None:
+        await parts.sharing.run()
 
 
 def _every(seconds: float) -> Callable[[], Awaitable[None]]:

@@ -45,12 +45,16 @@ class Sketch(msgspec.Struct):
         """The decayed mean. Only for a sketch that has seen something."""
         return self.total / self.weight
 
+    def use(self, now: float) -> float:
+        """How much was observed of late. Here a pause does count: the world went on meanwhile."""
+        return self.strength * math.exp2(-max(now - self.last_s, 0.0) / HALF_LIFE_S)
+
     def add(self, value_s: float, now: float) -> None:
         """Takes in one duration, observed at the wall-clock time `now`."""
-        value_s = min(max(value_s, _SHORTEST_S), _LONGEST_S)
+        value_s = clamped(value_s)
         self._age(now)
-        bucket = math.floor(math.log(value_s) / _LOG_RATIO)
-        self.buckets[bucket] = self.buckets.get(bucket, 0.0) + self.unit
+        place = bucket(value_s)
+        self.buckets[place] = self.buckets.get(place, 0.0) + self.unit
         self.samples += 1
         self.weight += self.unit
         self.total += self.unit * value_s
@@ -112,6 +116,16 @@ class Sketch(msgspec.Struct):
         far = any(abs(bucket) > 1000 for bucket in self.buckets)
         empty = self.samples > 0 and not (self.weight > 0 and any(self.buckets.values()))
         return far or empty or not all(map(math.isfinite, numbers))
+
+
+def clamped(value_s: float) -> float:
+    """A duration within what the buckets hold."""
+    return min(max(value_s, _SHORTEST_S), _LONGEST_S)
+
+
+def bucket(value_s: float) -> int:
+    """The bucket of a clamped duration."""
+    return math.floor(math.log(value_s) / _LOG_RATIO)
 
 
 def _growth(gap_s: float) -> float:

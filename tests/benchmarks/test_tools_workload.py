@@ -27,7 +27,7 @@ def test_the_run_times_have_the_published_mean_and_tail() -> None:
 
 def test_the_slots_are_as_busy_as_said() -> None:
     busy = sum(call.run_s for call in CALLS) / (16 * TURNS[-1].at_s)
-    assert busy == pytest.approx(0.85, rel=0.05)
+    assert busy == pytest.approx(0.85)
 
 
 def test_the_shape_tells_part_of_the_run_time() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools_service.errors import BadTable
-from tools_service.runtimes import PRIORS, Expected, Key, Kind, Outcome, Table
+from tools_service.records import Kind, Lesson, Outcome
+from tools_service.runtimes import PRIORS, Expected, Key, Table
 
 KEY = Key("search", "terms:2", "closed")
 durations = st.lists(st.floats(1e-4, 1e4), min_size=1, max_size=40)
@@ -212,3 +213,43 @@ def test_a_damaged_table_is_refused_and_changes_nothing(data: bytes) -> None:
     with pytest.raises(BadTable):
         table.load(data)
     assert list(table.lines()) == before
+
+
+def test_a_much_used_shape_outlives_many_rare_ones() -> None:
+    table = Table(shapes_per_tool=3)
+    for number in range(40):
+        if number < 10:
+            see(table, KEY, 1.0)
+        see(table, Key("search", f"rare:{number}", "closed"), 1.0)
+    shapes = {line.shape for line in table.lines()}
+    assert KEY.shape in shapes
+    assert "rare:39" in shapes, "the newest is never what goes"
+
+
+def test_what_was_much_used_yesterday_makes_room() -> None:
+    table = Table(shapes_per_tool=2)
+    see(table, KEY, *[1.0] * 50)
+    for number in range(3):
+        key = Key("search", f"new:{number % 2}", "closed")
+        table.observe(key, "ok", 1.0, table.expected(key), 90_000.0)
+    assert {line.shape for line in table.lines()} == {"*", "new:0", "new:1"}
+
+
+@given(st.lists(st.text(max_size=3), max_size=60), st.integers(1, 5))
+def test_the_tools_are_bounded(tools: list[str], cap: int) -> None:
+    table = Table(tools=cap)
+    for tool in tools:
+        see(table, Key(tool, "any", "closed"), 1.0)
+    assert len(table) <= cap
+
+
+def test_what_one_table_was_taught_another_can_learn() -> None:
+    lessons: list[Lesson] = []
+    table, other = Table(told=lessons.append), Table()
+    endings: tuple[Outcome, ...] = ("ok", "error", "timeout", "cancelled")
+    for outcome in endings:
+        see(table, KEY, 3.0, outcome=outcome)
+    for taught in lessons:
+        other.learn(taught)
+    assert list(other.lines()) == list(table.lines())
+    assert other.calibration("search") == table.calibration("search") == 0.0

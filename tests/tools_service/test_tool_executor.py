@@ -213,7 +213,9 @@ async def test_the_start_is_announced_before_the_tool_runs_and_after_the_wait(
 
     answer = await bench.parts.executor.call(Call("act", {"text": "hello"}, Group()), note)
     assert answer.expected is not None
-    assert seen == [(Started(answer.expected.range_s, answer.wait_s), 0)]
+    known = answer.expected
+    start = Started(known.range_s, answer.wait_s, known.mean_s, known.p95_s)
+    assert seen == [(start, 0)]
     assert attempts() == 1
 
 
@@ -294,4 +296,5 @@ async def test_every_metric_of_a_call_moves(bench: Stand) -> None:
     for name in ("run_seconds", "wait_seconds", "runtime_ratio"):
         assert bench.metric(f"{name}_count", tool="gate") == 2
     inside = [bench.metric("inside_range_total", tool="gate", inside=i) for i in ("yes", "no")]
+    assert bench.metric("inside_share", tool="gate") == inside[0] / 2
     assert sum(inside) == 2

@@ -79,3 +79,23 @@ def test_the_settings_are_light_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_password_of_redis_comes_from_the_environment(tmp_path: Path) -> None:
+    environ = {"ROUNDHOUSE_REDIS_PASSWORD": "secret"}
+    path = written(tmp_path, "tools_service: {redis: {url: 'redis://cache:6379/0'}}")
+    config = load(path, environ).redis
+    assert config.password is not None
+    assert config.password.get_secret_value() == "secret"
+    assert "secret" not in repr(config)
+    assert load(written(tmp_path, "tools_service: {}"), environ).redis.url is None
+
+
+@pytest.mark.parametrize(
+    "url", ["cache:6379", "redis://user:word@cache", "http://cache", "redis://"]
+)
+def test_an_address_of_redis_that_is_none_or_tells_a_password_stops_the_start(
+    tmp_path: Path, url: str
+) -> None:
+    with pytest.raises(ConfigError):
+        load(written(tmp_path, f"tools_service: {{redis: {{url: '{url}'}}}}"), {})

@@ -32,7 +32,7 @@ class Fetch:
         self._reader = reader
 
     def shape(self, arguments: Arguments) -> str:
-        # Not the host: a name a user types must not become a row that everybody can read.
+        # By its site, see shapes.py; this is what is left where shapes are not asked.
         return "page"
 
     async def run(self, arguments: Arguments, context: Context) -> Output:

@@ -20,7 +20,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
 from tools_service.errors import BadArguments, BadOutput, NameTaken, UnknownTool, Withdrawn
-from tools_service.runtimes import Kind
+from tools_service.records import Kind
 from tools_service.tools.asks import NOTHING, Ask, Inputs
 
 Arguments = Mapping[str, object]
@@ -119,13 +119,18 @@ class Tool(Protocol):
         ...
 
 
+Shape = Callable[[Tool, Arguments], str]
+
+
 class Registry:
     """The served tools, by name and in the order of their names. It changes while they are served.
 
-    Raises NameTaken: a name belongs to one tool.
+    `shape` names the shape of a call's arguments; without, each tool does. Raises NameTaken: a name
+    belongs to one tool.
     """
 
-    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+    def __init__(self, tools: Iterable[Tool] = (), shape: Shape | None = None) -> None:
+        self._shape: Shape = shape or (lambda tool, arguments: tool.shape(arguments))
         self._tools: dict[str, Tool] = {}
         self._validators: dict[str, Draft202012Validator] = {}
         self._promises: dict[str, Draft202012Validator] = {}
@@ -196,8 +201,9 @@ class Registry:
             raise BadOutput(f"{where} breaks {'/'.join(map(str, error.schema_path))}")
 
     def shape(self, tool: Tool, arguments: Arguments) -> str:
-        """The tool's shape of these arguments, short enough for a table."""
-        return tool.shape(arguments)[:_LONGEST_SHAPE]
+        """The shape of these arguments, short and plain enough for a table."""
+        shape = self._shape(tool, arguments)[:_LONGEST_SHAPE]
+        return shape.encode("ascii", "replace").decode()
 
 
 def _validator(schema: Schema) -> Draft202012Validator:
