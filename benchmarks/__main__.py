@@ -3,11 +3,12 @@
 import argparse
 
 from benchmarks.commands import Command
+from benchmarks.identity import IDENTITY
 from benchmarks.streaming import STREAMING
 from benchmarks.tools_live import TOOLS_LIVE
 from benchmarks.tools_sim import TOOLS_SIM
 
-COMMANDS: tuple[Command, ...] = (STREAMING, TOOLS_SIM, TOOLS_LIVE)
+COMMANDS: tuple[Command, ...] = (STREAMING, TOOLS_SIM, TOOLS_LIVE, IDENTITY)
 
 
 def main() -> None:
