@@ -5,8 +5,8 @@ import gc
 import random
 import statistics
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -42,12 +42,11 @@ class Cost:
 def run(args: argparse.Namespace) -> None:
     """Measure, print, and write the table."""
     load = Load(args.live, random.Random(0))
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
-    costs = {SESSION: _measure(chain.from_iterable(load.session() for _ in range(args.sessions)))}
-    for name, make in PATHS.items():
-        costs[name] = _measure(make(load) for _ in range(args.rounds))
+    with _collecting_seldom():
+        sessions = chain.from_iterable(load.session() for _ in range(args.sessions))
+        costs = {SESSION: _measure(sessions)}
+        for name, make in PATHS.items():
+            costs[name] = _measure(make(load) for _ in range(args.rounds))
     verdicts = []
     if args.requests is not None:
         recorded = read(args.requests)
@@ -55,6 +54,20 @@ def run(args: argparse.Namespace) -> None:
     report = "\n".join([*_head(args, len(load)), *_table(costs), *_accuracy(verdicts)]) + "\n"
     args.out.write_text(report)
     print(report)  # noqa: T201
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """The garbage collector as the gateway sets it."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _measure(works: Iterable[Callable[[], object]]) -> Cost:
@@ -101,10 +114,6 @@ def _accuracy(verdicts: Sequence[Verdict]) -> list[str]:
         return []
     first = verdicts[0]
     by = ", ".join(f"{count} by {name}" for name, count in sorted(first.by.items()))
-    worst: Counter[str] = Counter()
-    for verdict in verdicts:
-        for name in ("split", "merged"):
-            worst[name] = max(worst[name], getattr(verdict, name))
     return [
         f"Recorded requests of real clients ({first.requests}, which are {first.conversations}",
         f"conversations), as recorded and in {len(verdicts) - 1} random orders:",
