@@ -46,9 +46,12 @@ class PendingCalls:
         for text in _texts(arguments):
             if len(held) >= PER_SESSION:
                 return
-            self._enter(self._whole, text, (caller, text[:MAX_CHARS]), held)
-            if len(text) <= MAX_CHARS:
-                self._enter(self._inside, _anchor(text), (caller, text), held)
+            whole = hash(text)
+            if len(text) > MAX_CHARS:
+                self._enter(self._whole, whole, (caller, f"{whole}"), held)
+                continue
+            self._enter(self._whole, whole, (caller, text), held)
+            self._enter(self._inside, _anchor(text), (caller, text), held)
 
     def _enter(
         self,
@@ -75,7 +78,7 @@ class PendingCalls:
         said = text.strip()
         if (whole := self._whole.get(tenant)) is None or len(said) < MIN_CHARS:
             return None
-        asked = _latest(whole, said, lambda asked: fits(asked[0]))
+        asked = _latest(whole, hash(said), lambda asked: fits(asked[0]))
         if asked is None:
             asked = self._contained(tenant, said, fits)
         if asked is None:
@@ -124,5 +127,6 @@ def _anchors(said: str) -> set[Anchor]:
         said = f"{said[:TEXT_CHARS]}\n{said[-TEXT_CHARS:]}"
     words = said.split()
     found: set[Anchor] = set(zip(*(words[at:] for at in range(ANCHOR_WORDS)), strict=False))
-    found.update((line.strip(QUOTES),) for line in said.splitlines())
+    for line in said.splitlines():
+        found |= {(line.strip(),), (line.strip(QUOTES),)}
     return found

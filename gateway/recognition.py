@@ -41,6 +41,8 @@ class Trace:
     """
 
     group: str | None
+    begun: int | None = None
+    """The digest of its first request."""
     length: int = 0
     last: int = 0
     end: int = 0
@@ -124,12 +126,12 @@ class Recognition:
         if trace is not None:
             self._go_on(key, trace)
             self._pending.clear(key)
-        elif parent is None:
-            asked_by = self._asked_by(claim, key) or forked_from
+        elif parent is None and claim.messages:
+            asked_by = self._asked_by(claim, key, digests) or forked_from
             parent = asked_by[1] if asked_by is not None else None
         named = by in ("name", "conversation", "cache_key")
         identity = Identity(claim.tenant, key[1], claim.group, named, parent, claim.agent, by)
-        is_linked = parent is not None and trace is None
+        is_linked = parent is not None and trace is None and bool(claim.messages)
         return Recognised(identity, claim, digests, is_linked)
 
     def _by_what_is_said(self, claim: Claim) -> tuple[str | None, By]:
@@ -157,7 +159,8 @@ class Recognition:
             if key is None or key[0] != claim.tenant:
                 continue
             follows_answer = has_role(messages[at - 1], "assistant")
-            is_pending = self._traces[key].is_pending
+            trace, end = self._traces[key], digests[at - 1]
+            is_pending = trace.is_pending and end in trace.here
             if is_pending and not has_role(messages[at], "tool" if follows_answer else "assistant"):
                 return None, key
             # The same first question and another answer is another conversation; but a client
@@ -166,10 +169,14 @@ class Recognition:
                 return key, None
         return None, None
 
-    def _asked_by(self, claim: Claim, key: Key) -> Key | None:
+    def _asked_by(self, claim: Claim, key: Key, digests: list[int]) -> Key | None:
+        whole = digests or chain(seed_of(claim.tenant), claim.messages)
+
         def fits(caller: Key) -> bool:
-            group = self._traces[caller].group
-            return caller != key and (claim.group is None or group in (None, claim.group))
+            trace = self._traces[caller]
+            if caller == key or whole[-1] == trace.begun:
+                return False  # an agent that begins as the caller did is its twin, not its child
+            return claim.group is None or trace.group in (None, claim.group)
 
         return self._pending.take(claim.tenant, said_last(claim.messages), fits)
 
@@ -210,6 +217,7 @@ class Recognition:
         trace = self._trace(key, identity)
         end = self._end(trace, request)
         self._go_on(key, trace)
+        trace.begun = end if trace.begun is None else trace.begun
         trace.length, trace.last, trace.end = len(messages), mark(messages[-1]), end
         trace.is_pending = bool(answer.calls)
         here = [end]

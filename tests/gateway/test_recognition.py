@@ -173,6 +173,46 @@ def test_a_fork_of_a_conversation_is_a_session_of_its_own() -> None:
     assert main.ask("it is so").session == parent.session
 
 
+def test_an_earlier_question_asked_anew_stays_in_the_session() -> None:
+    """Also while results are due elsewhere in the conversation."""
+    (agent,) = agents(1)
+    agent.ask("it is so")
+    agent.say("and Y?")
+    agent.ask("", tool_call(query="y"))
+    agent.messages = [*agent.messages[:3], {"role": "user", "content": "and Z?"}]
+    assert agent.ask("so too").by == "prefix"
+    assert len(set(agent.sessions)) == 1
+
+
+def test_an_agent_with_the_same_question_is_no_sub_agent_of_one_that_searches_for_it() -> None:
+    one, other, sub = agents(3)
+    question = "How is the weather in Berlin?"
+    for agent in (one, other):
+        agent.begin(SYSTEM, question)
+    caller = one.ask("", tool_call("search", query=question))
+    assert other.ask("", tool_call("search", query=question)).parent is None
+    sub.begin("You search.", question)
+    child = sub.ask("sunny")
+    assert child.parent in (caller.session, other.sessions[0])
+
+
+def test_a_quoted_argument_is_found_as_it_is() -> None:
+    main, sub = agents(2)
+    parent = main.ask("", tool_call("task", task='who said "hello"'))
+    sub.begin("You search.", 'Task:\nwho said "hello"')
+    assert sub.ask("done").parent == parent.session
+
+
+def test_a_long_argument_is_known_when_it_is_all_that_is_said() -> None:
+    main, sub, other = agents(3)
+    task = "research " * 1000
+    parent = main.ask("", tool_call("task", description=task))
+    sub.begin("You are a researcher.", task)
+    other.begin("You are a researcher.", f"Do this: {task}")
+    assert sub.ask("done").parent == parent.session
+    assert other.ask("done").parent is None
+
+
 def test_a_call_that_was_answered_starts_no_more_sub_agents() -> None:
     main, sub = agents(2)
     call = tool_call("task", description="research topic A")
