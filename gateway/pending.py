@@ -13,7 +13,7 @@ Asked: TypeAlias = tuple[Key, str]
 Anchor: TypeAlias = tuple[str, ...]
 
 MIN_CHARS = 9  # shorter ones are words like "Berlin", which anybody says
-MAX_CHARS = 4096  # longer ones count only when they are the whole of what is said
+MAX_CHARS = 2048  # longer ones count only when they are the whole of what is said
 TEXT_CHARS = 2048  # looked through at each end of a longer text
 ANCHOR_WORDS = 4
 PER_SESSION = 32

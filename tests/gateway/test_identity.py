@@ -2,8 +2,17 @@
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.config import SessionsConfig
+from gateway.config import (
+    AGENT_HEADERS,
+    END_HEADERS,
+    PARENT_HEADERS,
+    SESSION_FIELDS,
+    SESSION_HEADERS,
+    SessionsConfig,
+)
 from gateway.errors import BadRequest
 from gateway.identity import Claim, Names
 from gateway.wire import ApiRequest, parse
@@ -144,3 +153,37 @@ def test_a_refused_header_is_named(header: str) -> None:
 
 def test_the_longest_name_is_served() -> None:
     assert who(session_id="a" * 256).session == "a" * 256
+
+
+NAMES = [
+    *SESSION_HEADERS,
+    *PARENT_HEADERS,
+    *AGENT_HEADERS,
+    *END_HEADERS,
+    "x-a-session-id",
+    "accept",
+]
+FIELDS = [field.partition(":")[0].split(".")[0] for field in SESSION_FIELDS]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([name.partition(":")[0] for name in NAMES]), st.text()),
+    st.dictionaries(st.sampled_from([*FIELDS, "conversation", "prompt_cache_key", "n"]), JSON),
+)
+def test_whatever_a_client_sends_is_read_or_refused(
+    headers: dict[str, str], body: dict[str, object]
+) -> None:
+    metadata = {"metadata": body.pop("metadata", None)}
+    asked = ApiRequest("chat", None, False, False, False, {"messages": [], **body}, echo=metadata)
+    try:
+        claim = Names(SessionsConfig()).claim("tenant", headers, asked)
+    except BadRequest as error:
+        assert error.param
+        return
+    for name in (claim.session, claim.parent, claim.group):
+        assert name is None or (name.isascii() and name.isprintable() and name)
