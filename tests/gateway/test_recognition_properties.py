@@ -72,7 +72,7 @@ def play(data: st.DataObject, made: list[Player], *, is_distinct: bool) -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_agents_that_were_told_different_things_are_never_mixed_up(data: st.DataObject) -> None:
     made = players(data)
     play(data, made, is_distinct=True)
@@ -82,7 +82,7 @@ def test_agents_that_were_told_different_things_are_never_mixed_up(data: st.Data
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_agents_that_were_told_the_same_are_as_many_sessions_as_they_are(
     data: st.DataObject,
 ) -> None:
