@@ -3,13 +3,21 @@
 import argparse
 
 from benchmarks.commands import Command
+from benchmarks.identity import IDENTITY
 from benchmarks.streaming import STREAMING
 from benchmarks.tools_live import TOOLS_LIVE
 from benchmarks.tools_sim import TOOLS_SIM
 from benchmarks.tools_soak import TOOLS_SOAK
 from benchmarks.tools_speed import TOOLS_SPEED
 
-COMMANDS: tuple[Command, ...] = (STREAMING, TOOLS_SIM, TOOLS_LIVE, TOOLS_SPEED, TOOLS_SOAK)
+COMMANDS: tuple[Command, ...] = (
+    STREAMING,
+    TOOLS_SIM,
+    TOOLS_LIVE,
+    TOOLS_SPEED,
+    TOOLS_SOAK,
+    IDENTITY,
+)
 
 
 def main() -> None:

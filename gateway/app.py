@@ -15,15 +15,17 @@ from starlette.routing import Route
 from engine.protocol import Engine
 from gateway.access import Access
 from gateway.admission import Queue
-from gateway.api import models, status
+from gateway.api import models, sessions, status
 from gateway.api.exchange import Receive, Scope, Send
-from gateway.api.generation import Generation
+from gateway.api.generation import Door, Generation
 from gateway.config import GatewayConfig
 from gateway.desk import Desk
 from gateway.errors import GatewayError, Internal, MethodNotAllowed, NotFound
 from gateway.history import History
+from gateway.identity import Names
 from gateway.loop import LoopContext
 from gateway.metrics import MergedCollector, Metrics, Readings
+from gateway.recognition import Recognition
 from gateway.sessions import Sessions
 from gateway.tool_client import ToolClient, ToolClientConfig
 from gateway.toolbox import CallRunner
@@ -48,8 +50,12 @@ class Gateway:
         self.access = Access(key.get_secret_value() for key in config.api_keys)
         self.tools = self._tool_client(tools_token)
         self.queue = Queue(config.queue, time.monotonic)
+        self.recognition = Recognition()
         self.sessions = Sessions(
-            live=config.sessions.live, idle_s=config.sessions.idle_s, clock=time.monotonic
+            live=config.sessions.live,
+            idle_s=config.sessions.idle_s,
+            clock=time.monotonic,
+            memory=self.recognition,
         )
         runner = CallRunner(
             self.tools, self.metrics, fail_as_result=config.tools.when_down == "answer_without"
@@ -167,14 +173,16 @@ class Front:
 def create_app(gateway: Gateway) -> Front:
     """The ASGI application of a gateway; serve it inside `gateway.running()`."""
     config, access, desk = gateway.config, gateway.access, gateway.desk
+    door = Door(access, Names(config.sessions), gateway.recognition)
     hot = {
-        "/v1/chat/completions": Generation("chat", config, access, desk, gateway.metrics),
-        "/v1/completions": Generation("completion", config, access, desk, gateway.metrics),
+        "/v1/chat/completions": Generation("chat", config, door, desk, gateway.metrics),
+        "/v1/completions": Generation("completion", config, door, desk, gateway.metrics),
     }
     pages = FastAPI(title="Roundhouse")
     for path, endpoint in hot.items():
         pages.router.routes.append(Route(path, endpoint, methods=["POST"]))  # for 405 and its kin
     pages.include_router(models.routes(access, desk, int(time.time())))
+    pages.include_router(sessions.routes(access, gateway.sessions))
     pages.include_router(
         status.routes(desk, gateway.registry, config.health_s, lambda: gateway.stopping)
     )

@@ -4,8 +4,45 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-SESSION_HEADERS = ("x-roundhouse-session", "x-session-id", "session-id", "session_id")
+# Names in use, ours first. Not among them: x-request-id, x-trace-id and x-correlation-id, which
+# most clients make anew for every request; x-user-id, a person; x-session-token, a worker.
+SESSION_HEADERS = (
+    "x-roundhouse-session",
+    "x-session-id",  # vLLM, OpenRouter, Ray, OpenCode, aiperf's --session-header
+    "x-claude-code-session-id",
+    "session-id",  # Codex, as the next two
+    "thread-id",
+    "conversation-id",
+    "x-opencode-session",
+    "x-session-affinity",  # OpenCode, aiperf
+    "x-dynamo-session-id",
+    "x-litellm-session-id",
+    "x-litellm-trace-id",
+    "x-smg-routing-key",
+    "x-aibrix-session-key",
+    "x-bf-session-id",  # Bifrost
+    "x-grok-conv-id",
+    "x-*-session-id",
+    "baggage:session.id=",  # W3C
+)
+SESSION_FIELDS = (
+    "session_id",
+    "conversation_id",  # vLLM's multi-turn benchmark
+    "program_id",  # ThunderAgent
+    "job_id",  # Continuum
+    "vllm_xargs.session_id",
+    "vllm_xargs.agentic_context.session_id",
+    "vllm_xargs.agentic_context.program_id",
+    "metadata.session_id",
+    "metadata.user_id:_session_",  # Claude Code
+)
+AGENT_HEADERS = ("x-roundhouse-agent", "x-agent-instance", "x-claude-code-agent-id")
+AGENT_NAME_HEADERS = ("x-roundhouse-agent-name", "x-agent-name")
+PARENT_HEADERS = ("x-roundhouse-parent", "x-parent-session-id", "x-dynamo-parent-session-id")
+PARENT_AGENT_HEADERS = ("x-roundhouse-parent-agent", "x-claude-code-parent-agent-id")
+PARENT_FIELDS = ("parent_session_id", "vllm_xargs.agentic_context.parent_program_id")
 GROUP_HEADERS = ("x-roundhouse-group",)
+END_HEADERS = ("x-roundhouse-session-final", "x-dynamo-session-final")
 
 
 class _Frozen(BaseModel):
@@ -51,9 +88,22 @@ class SessionsConfig(_Frozen):
     """Sessions kept; beyond it the one unused longest is forgotten."""
     idle_s: float = Field(default=3600.0, gt=0)
     headers: tuple[str, ...] = SESSION_HEADERS
-    """Headers that name a session; the first one present counts, then the body's `session_id`
-    and `prompt_cache_key`."""
+    """Headers that name a session; the first of the list that is present counts, then the
+    body's fields. `-` and `_` are alike, `*` is anything, `name:mark` is what follows a mark."""
+    fields: tuple[str, ...] = SESSION_FIELDS
+    """Fields of the body that name a session."""
+    agent_headers: tuple[str, ...] = AGENT_HEADERS
+    """Headers that tell the agents of one session id apart: each is a session of its own."""
+    agent_name_headers: tuple[str, ...] = AGENT_NAME_HEADERS
+    """Headers that say what an agent is called, for people only."""
+    parent_headers: tuple[str, ...] = PARENT_HEADERS
+    """Headers that name the session of the agent that started this one."""
+    parent_agent_headers: tuple[str, ...] = PARENT_AGENT_HEADERS
+    """The same by its agent, within the same session id."""
+    parent_fields: tuple[str, ...] = PARENT_FIELDS
     group_headers: tuple[str, ...] = GROUP_HEADERS
+    end_headers: tuple[str, ...] = END_HEADERS
+    """Headers that say that this is the session's last request."""
 
 
 class GatewayConfig(_Frozen):

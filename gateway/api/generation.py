@@ -33,9 +33,11 @@ from gateway.errors import (
     from_engine,
 )
 from gateway.events import TurnEvent
-from gateway.identity import BODY_NAMES, Identity, identify
+from gateway.identity import Claim, Names
 from gateway.metrics import Metrics
+from gateway.recognition import Recognition
 from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
+from gateway.visit import Visit
 from gateway.wire import ApiRequest, parse
 
 logger = logging.getLogger(__name__)
@@ -70,9 +72,18 @@ class Asked:
 
     request: ApiRequest
     model: str
-    identity: Identity
+    visit: Visit
     answer_id: str
     arrived_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who may come in, and who it is."""
+
+    access: Access
+    names: Names
+    recognition: Recognition
 
 
 class Generation:
@@ -82,13 +93,13 @@ class Generation:
         self,
         endpoint: Endpoint,
         config: GatewayConfig,
-        access: Access,
+        door: Door,
         desk: Desk,
         metrics: Metrics,
     ) -> None:
         self._endpoint: Endpoint = endpoint
         self._config = config
-        self._access = access
+        self._door = door
         self._desk = desk
         self._metrics = metrics
 
@@ -116,23 +127,29 @@ class Generation:
             self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
 
     async def _serve(self, exchange: Exchange, answer_id: str, arrived_s: float) -> None:
-        tenant = self._access.tenant(exchange.headers.get("authorization"))
+        tenant = self._door.access.tenant(exchange.headers.get("authorization"))
         raw = await exchange.body(int(self._config.body_mib * 2**20))
         request = parse(raw, self._endpoint, self._config.tools.server_label)
-        sessions = self._config.sessions
-        identity = identify(
-            tenant, exchange.headers, request.body, sessions.headers, sessions.group_headers
-        )
-        for name in BODY_NAMES:
-            request.body.pop(name, None)
+        claim = self._door.names.claim(tenant, exchange.headers, request)
         model = self._desk.resolve(request.model)
-        asked = Asked(request, model, identity, answer_id, arrived_s)
+        visit = self._recognise(claim, answer_id)
+        asked = Asked(request, model, visit, answer_id, arrived_s)
         await while_connected(exchange, self._answer(exchange, asked))
 
+    def _recognise(self, claim: Claim, answer_id: str) -> Visit:
+        visit = Visit(self._door.recognition, claim, answer_id)
+        self._metrics.recognised.labels(visit.identity.by).inc()
+        if visit.is_linked:
+            self._metrics.sub_agents.inc()
+        return visit
+
     async def _answer(self, exchange: Exchange, asked: Asked) -> None:
-        serving = self._desk.serve(asked.request, asked.model, asked.identity, asked.answer_id)
+        identity = asked.visit.identity
+        serving = self._desk.serve(asked.request, asked.model, identity, asked.answer_id)
         try:
             async with serving as served:
+                if asked.visit.is_last:
+                    self._desk.sessions.end(identity.tenant, identity.session)
                 headers = {
                     REQUEST_HEADER: asked.answer_id,
                     SESSION_HEADER: served.session,
@@ -150,28 +167,32 @@ class Generation:
         served: Served,
         headers: Mapping[str, str],
     ) -> None:
-        kind = ChatChunks if self._endpoint == "chat" else CompletionChunks
-        chunks: Chunks = kind(asked.request, asked.answer_id, asked.model, int(time.time()))
-        events, engine = served.events, served.engine
+        made = ChatChunks if self._endpoint == "chat" else CompletionChunks
+        chunks: Chunks = made(asked.request, asked.answer_id, asked.model, int(time.time()))
+        events, engine, visit = served.events, served.engine, asked.visit
+        hear_text = visit.hear_text
         first = await anext(events)  # an error before the first event still has its own status
+        visit.hear(first)
         await exchange.stream(headers)
-        if data := chunks.chunk(first):
-            await exchange.write(data)
+        await _write(exchange, chunks.chunk(first))
         between = self._metrics.inter_token.labels(engine)
         last_s = 0.0
         async for event in events:
-            data = chunks.chunk(event)
-            if data:
+            if type(event) is not Delta:
+                visit.hear(event)
+                await _write(exchange, chunks.chunk(event))
+                if type(event) is Finished:
+                    self._count(engine, event)
+                continue
+            hear_text(event.text)
+            if data := chunks.chunk(event):
                 await exchange.write(data)
-            if type(event) is Delta:
-                now_s = time.perf_counter()
-                if last_s:
-                    between.observe(now_s - last_s)
-                else:
-                    self._metrics.first_token.labels(engine).observe(now_s - asked.arrived_s)
-                last_s = now_s
-            elif type(event) is Finished:
-                self._count(engine, event)
+            now_s = time.perf_counter()
+            if last_s:
+                between.observe(now_s - last_s)
+            else:
+                self._metrics.first_token.labels(engine).observe(now_s - asked.arrived_s)
+            last_s = now_s
         await exchange.end()
 
     async def _whole(
@@ -183,9 +204,10 @@ class Generation:
     ) -> None:
         kind = ChatBody if self._endpoint == "chat" else CompletionBody
         body: Body = kind(asked.request, asked.answer_id, asked.model, int(time.time()))
-        engine = served.engine
+        engine, visit = served.engine, asked.visit
         async for event in served.events:
             body.add(event)
+            visit.hear(event)
             if type(event) is Started:
                 took_s = time.perf_counter() - asked.arrived_s
                 self._metrics.first_token.labels(engine).observe(took_s)
@@ -198,6 +220,11 @@ class Generation:
         tokens.labels(engine, "prompt").inc(usage.prompt_tokens)
         tokens.labels(engine, "cached").inc(usage.cached_tokens)
         tokens.labels(engine, "completion").inc(usage.completion_tokens)
+
+
+async def _write(exchange: Exchange, data: bytes) -> None:
+    if data:
+        await exchange.write(data)
 
 
 async def _tell(exchange: Exchange, error: GatewayError, answer_id: str) -> None:

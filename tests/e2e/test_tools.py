@@ -200,6 +200,7 @@ async def test_a_tools_service_that_is_down_is_said_or_done_without(
 
 
 async def test_langgraph_runs_its_own_tools_through_the_gateway(roundhouse: House) -> None:
+    import httpx
     from langchain.agents import create_agent
     from langchain_core.messages import HumanMessage
     from langchain_core.tools import tool
@@ -221,6 +222,9 @@ async def test_langgraph_runs_its_own_tools_through_the_gateway(roundhouse: Hous
     result = await agent.ainvoke({"messages": [HumanMessage("What is the weather in Paris?")]})
     assert asked == ["Paris"]
     assert "sunny" in str(result["messages"][-1].content)
+    async with httpx.AsyncClient(base_url=roundhouse.url) as http:
+        (newest,) = (await http.get("/v1/sessions?limit=1")).json()["data"]
+    assert (newest["requests"], newest["recognised_by"]) == (2, "tool_call")
 
 
 async def test_a_tool_is_seen_in_the_metrics_of_both_processes(

@@ -14,6 +14,7 @@ from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.entrypoints.openai.completion.serving import OpenAIServingCompletion
 from vllm.parser.abstract_parser import DelegatingParser, Parser
 from vllm.renderers.base import BaseRenderer
+from vllm.renderers.chat_utils import make_tool_call_id
 from vllm.renderers.online_renderer import OnlineRenderer
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -21,6 +22,7 @@ from vllm.v1.metrics.loggers import PrometheusStatLogger, StatLoggerBase
 from vllm.v1.metrics.stats import IterationStats, SchedulerStats
 
 from engine.vllm.serving import UNSERVED
+from gateway.conversation import is_opaque
 
 
 def test_the_minor_version_is_the_one_this_was_written_for() -> None:
@@ -84,3 +86,10 @@ def test_a_parser_that_only_passes_text_on_can_be_told() -> None:
 def test_the_fields_we_refuse_are_still_the_ones_vllm_ignores() -> None:
     assert ChatCompletionRequest.model_fields.keys() >= UNSERVED
     assert "return_token_offsets" in CompletionRequest.model_fields
+
+
+def test_vllms_tool_call_ids_are_random_enough_to_lead_back_to_a_session() -> None:
+    """All but the ids of models that number their calls anew in every conversation."""
+    assert is_opaque(make_tool_call_id(), "search")
+    for name in ("search", "search_the_whole_library"):
+        assert not is_opaque(make_tool_call_id("kimi_k2", name, 10), name)

@@ -52,7 +52,7 @@ async def test_every_counter_and_histogram_moves() -> None:
         before = _moving(it)
         await it.chat(tools=tools, stream=True)
         asked = {"role": "user", "content": "hi"}
-        await it.chat(tools=tools, messages=[asked, told, back])
+        await it.chat(tools=tools, messages=[asked, told, back], parent_session_id="p")
     after = _moving(it)
     metrics = vars(it.gateway.metrics).keys() - {"registry", "engine_up"}
     moved = {name for name in metrics if after.get(name, 0) > before.get(name, 0)}

@@ -4,7 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.identity import Identity
+from gateway.identity import Claim, Identity
+from gateway.recognition import Answered, Recognised, Recognition
 from gateway.sessions import Phase, Session, Sessions
 from tests.parts.clock import Clock
 
@@ -17,7 +18,7 @@ def named(session: str, tenant: str = "t", group: str | None = None) -> Identity
 
 def fresh(*, live: int = LIVE) -> tuple[Sessions, Clock]:
     clock = Clock()
-    return Sessions(live=live, idle_s=IDLE_S, clock=clock), clock
+    return Sessions(live=live, idle_s=IDLE_S, clock=clock, memory=Recognition()), clock
 
 
 def test_a_session_is_found_again_with_its_home() -> None:
@@ -40,6 +41,53 @@ def test_a_session_nobody_named_ends_with_its_last_request() -> None:
     session = sessions.open(Identity("t", "new-1", None, False))
     sessions.leave(session)
     assert len(sessions) == 0
+
+
+def test_a_session_that_was_answered_stays_because_it_can_be_recognised() -> None:
+    memory = Recognition()
+    sessions = Sessions(live=LIVE, idle_s=IDLE_S, clock=Clock(), memory=memory)
+    request = memory.recognise(Claim("t", messages=[{"role": "user", "content": "hi"}]))
+    session = sessions.open(request.identity)
+    memory.answered(request, Answered("id", "hello", ()))
+    sessions.leave(session)
+    assert sessions.find("t", session.id) is session
+
+
+def test_what_was_kept_of_a_forgotten_session_goes_with_it() -> None:
+    memory, clock = Recognition(), Clock()
+    sessions = Sessions(live=2, idle_s=IDLE_S, clock=clock, memory=memory)
+    for number in range(20):
+        said = [{"role": "user", "content": str(number)}]
+        request: Recognised = memory.recognise(Claim("t", messages=said))
+        session = sessions.open(request.identity)
+        memory.answered(request, Answered(f"id-{number}", "hello", ()))
+        sessions.leave(session)
+    assert len(sessions) == len(memory) == 2
+
+
+def test_an_ended_session_goes_with_its_last_request() -> None:
+    sessions, _ = fresh()
+    first, second = sessions.open(named("a")), sessions.open(named("a"))
+    assert sessions.end("t", "a")
+    sessions.leave(first)
+    assert sessions.find("t", "a") is second
+    sessions.leave(second)
+    assert sessions.find("t", "a") is None
+    assert not sessions.end("t", "a")
+
+
+def test_a_sub_agent_is_of_its_parents_group() -> None:
+    sessions, _ = fresh()
+    sessions.open(named("a", group="g"))
+    child = sessions.open(Identity("t", "b", None, False, parent="a"))
+    grandchild = sessions.open(Identity("t", "c", None, False, parent="b"))
+    assert (child.group, grandchild.group) == ("g", "g")
+    assert sessions.open(Identity("t", "d", None, False, parent="gone")).group == "gone"
+
+
+def test_a_session_nobody_started_is_the_first_of_its_own_group() -> None:
+    sessions, _ = fresh()
+    assert sessions.open(named("a")).group == "a"
 
 
 def test_a_session_the_client_takes_up_by_its_given_name_stays() -> None:

@@ -47,7 +47,7 @@ class Bench:
     config: ToolsConfig = field(default_factory=ToolsConfig)
     clock: Clock = field(default_factory=Clock)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    session: Session = field(default_factory=lambda: Session("s", "t", None, True))
+    session: Session = field(default_factory=lambda: Session("s", "t", "s", True))
     turns: Turns = field(init=False)
 
     def __post_init__(self) -> None:

@@ -47,6 +47,7 @@ def put(venv: Path, distribution: str) -> None:
 def test_the_flavour_is_installed_with_its_pins_and_a_second_run_does_nothing(venv: Path) -> None:
     first = install(venv)
     assert first.returncode == 0
+    assert "--no-deps" not in calls(venv)
     assert "[cpu] -c" in calls(venv) and "constraints/cpu.txt" in calls(venv)
     before = calls(venv)
     second = install(venv)
@@ -58,7 +59,7 @@ def test_the_flavour_is_installed_with_its_pins_and_a_second_run_does_nothing(ve
 def test_the_developers_set_up_serves_both_and_the_plain_one_does_not(venv: Path) -> None:
     install(venv)
     assert "nothing to do" not in install(venv, "--dev").stderr
-    assert "[cpu,dev]" in calls(venv)
+    assert "[cpu,dev]" in calls(venv) and "--no-deps -r" in calls(venv)
     assert "nothing to do" in install(venv).stderr
     assert "nothing to do" in install(venv, "--dev").stderr
 

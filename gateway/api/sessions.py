@@ -1,0 +1,86 @@
+"""GET /v1/sessions, GET and DELETE /v1/sessions/{id}: what the gateway knows of a key's agents."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from gateway.access import Access
+from gateway.errors import BadRequest, NotFound
+from gateway.sessions import Session, Sessions
+
+PAGE = 20
+MOST = 100
+
+
+def routes(access: Access, sessions: Sessions) -> APIRouter:
+    """The sessions API; each key sees its own sessions, and no other's."""
+    router = APIRouter()
+
+    def card(session: Session) -> dict[str, Any]:
+        return {
+            "id": session.id,
+            "object": "session",
+            "group": session.group,
+            "parent": session.parent,
+            "agent": session.agent,
+            "phase": session.phase.value,
+            "engine": session.home,
+            "requests": session.requests,
+            "running": session.running,
+            "idle_s": round(sessions.idle_s(session), 3),
+            "recognised_by": session.recognised_by,
+        }
+
+    @router.get("/v1/sessions")
+    async def all_sessions(
+        request: Request, limit: str = str(PAGE), after: str | None = None
+    ) -> dict[str, Any]:
+        """A page of the live sessions, the newest first; the next begins `after` its last id."""
+        tenant = access.tenant(_key(request))
+        count = _limit(limit)
+        before = None
+        if after is not None:
+            last = sessions.find(tenant, after)
+            if last is None:
+                raise BadRequest(f"'after' names no live session: {after}", param="after")
+            before = last.number
+        page = sessions.page(tenant, count + 1, before)
+        data = [card(session) for session in page[:count]]
+        return {
+            "object": "list",
+            "data": data,
+            "first_id": data[0]["id"] if data else None,
+            "last_id": data[-1]["id"] if data else None,
+            "has_more": len(page) > count,
+        }
+
+    @router.get("/v1/sessions/{session_id:path}")
+    async def one_session(request: Request, session_id: str) -> dict[str, Any]:
+        """One session."""
+        session = sessions.find(access.tenant(_key(request)), session_id)
+        if session is None:
+            raise _unknown(session_id)
+        return card(session)
+
+    @router.delete("/v1/sessions/{session_id:path}")
+    async def end_session(request: Request, session_id: str) -> dict[str, Any]:
+        """End a session: what was kept of it is forgotten, running requests go on to their end."""
+        if not sessions.end(access.tenant(_key(request)), session_id):
+            raise _unknown(session_id)
+        return {"id": session_id, "object": "session.deleted", "deleted": True}
+
+    return router
+
+
+def _key(request: Request) -> str | None:
+    return request.headers.get("authorization")
+
+
+def _unknown(session_id: str) -> NotFound:
+    return NotFound(f"there is no session '{session_id}'", param="id", code="session_not_found")
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:4]) <= MOST:
+        raise BadRequest(f"'limit' must be a whole number from 1 to {MOST}", param="limit")
+    return int(text)

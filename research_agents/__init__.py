@@ -1,0 +1,1 @@
+"""Agents that research; they meet the gateway over HTTP only."""
