@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+Pool: TypeAlias = Literal["latency", "throughput"]
 Endpoint: TypeAlias = Literal["chat", "completion"]
 FinishReason: TypeAlias = Literal[
     "stop", "length", "tool_calls", "content_filter", "abort", "repetition"
@@ -24,7 +25,8 @@ class Call:
 
     `body` is the OpenAI request as decoded JSON; the engine checks it with its own request model,
     so that a field the engine learns is a field the API has. With `stream` false every choice
-    comes in one `Delta`.
+    comes in one `Delta`. With `verbatim` the caller takes the answer as a server wrote it: an
+    engine that has it so gives `Passed` instead of `Started`, `Delta` and `ChoiceDone`.
     """
 
     id: str
@@ -32,6 +34,9 @@ class Call:
     body: Mapping[str, object]
     stream: bool
     session: str | None = None
+    verbatim: bool = False
+    include_usage: bool = False
+    """Whether a verbatim stream tells the usage at its end."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -98,14 +103,23 @@ class ChoiceDone(msgspec.Struct, frozen=True, gc=False):
     stop_reason: int | str | None = None
 
 
+class Passed(msgspec.Struct, frozen=True, gc=False):
+    """Part of an answer as a server wrote it, for the client as it is.
+
+    Of a stream, one or more whole events; else the whole body.
+    """
+
+    data: bytes
+
+
 class Finished(msgspec.Struct, frozen=True):
-    """The one last event."""
+    """The one last event; after `Passed` it adds nothing to what the client was told."""
 
     usage: Usage
     extra: dict[str, object] | None = None
 
 
-Event: TypeAlias = Started | Delta | ToolCall | ChoiceDone | Finished
+Event: TypeAlias = Started | Delta | ToolCall | ChoiceDone | Passed | Finished
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,15 @@ class Turns:
             return ToolLoop(self._context, job, offered).run()
         session.phase = Phase.GENERATING
         self._context.metrics.turns.labels(engine.name).inc()
-        call = Call(answer_id, request.endpoint, request.body, request.stream, session.id)
+        call = Call(
+            answer_id,
+            request.endpoint,
+            request.body,
+            request.stream,
+            session.id,
+            request.verbatim,
+            request.include_usage,
+        )
         return cast("AsyncGenerator[TurnEvent, None]", engine.generate(call))
 
     def _restored(self, request: ApiRequest, session: Session) -> ApiRequest:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.errors import EngineError
-from engine.types import Delta, Endpoint, Finished, Started
+from engine.types import Delta, Endpoint, Finished, Passed
 from gateway.access import Access
 from gateway.api.exchange import (
     Disconnected,
@@ -35,6 +35,7 @@ from gateway.errors import (
 from gateway.events import TurnEvent
 from gateway.identity import BODY_NAMES, Identity, identify
 from gateway.metrics import Metrics
+from gateway.routes import POOL_HEADER, Target
 from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
 from gateway.wire import ApiRequest, parse
 
@@ -60,7 +61,7 @@ class Body(Protocol):
     def add(self, event: TurnEvent) -> None:
         """Take the next event."""
 
-    def body(self) -> dict[str, object]:
+    def body(self) -> object:
         """The answer."""
 
 
@@ -69,7 +70,7 @@ class Asked:
     """A request with what is known of it before it is served."""
 
     request: ApiRequest
-    model: str
+    target: Target
     identity: Identity
     answer_id: str
     arrived_s: float
@@ -118,19 +119,20 @@ class Generation:
     async def _serve(self, exchange: Exchange, answer_id: str, arrived_s: float) -> None:
         tenant = self._access.tenant(exchange.headers.get("authorization"))
         raw = await exchange.body(int(self._config.body_mib * 2**20))
-        request = parse(raw, self._endpoint, self._config.tools.server_label)
+        label = self._config.tools.server_label
+        request = parse(raw, self._endpoint, label, verbatim=True)
         sessions = self._config.sessions
         identity = identify(
             tenant, exchange.headers, request.body, sessions.headers, sessions.group_headers
         )
         for name in BODY_NAMES:
             request.body.pop(name, None)
-        model = self._desk.resolve(request.model)
-        asked = Asked(request, model, identity, answer_id, arrived_s)
+        target = self._desk.resolve(request, exchange.headers.get(POOL_HEADER))
+        asked = Asked(request, target, identity, answer_id, arrived_s)
         await while_connected(exchange, self._answer(exchange, asked))
 
     async def _answer(self, exchange: Exchange, asked: Asked) -> None:
-        serving = self._desk.serve(asked.request, asked.model, asked.identity, asked.answer_id)
+        serving = self._desk.serve(asked.request, asked.target, asked.identity, asked.answer_id)
         try:
             async with serving as served:
                 headers = {
@@ -151,19 +153,21 @@ class Generation:
         headers: Mapping[str, str],
     ) -> None:
         kind = ChatChunks if self._endpoint == "chat" else CompletionChunks
-        chunks: Chunks = kind(asked.request, asked.answer_id, asked.model, int(time.time()))
-        events, engine = served.events, served.engine
-        first = await anext(events)  # an error before the first event still has its own status
-        await exchange.stream(headers)
-        if data := chunks.chunk(first):
+        chunks: Chunks = kind(asked.request, asked.answer_id, asked.target.model, int(time.time()))
+        engine = served.engine
+        await exchange.stream(headers)  # only now: an error before the first event has a status
+        if data := chunks.chunk(served.first):
             await exchange.write(data)
         between = self._metrics.inter_token.labels(engine)
         last_s = 0.0
-        async for event in events:
+        if type(served.first) is Passed:
+            last_s = time.perf_counter()
+            self._metrics.first_token.labels(engine).observe(last_s - asked.arrived_s)
+        async for event in served.events:
             data = chunks.chunk(event)
             if data:
                 await exchange.write(data)
-            if type(event) is Delta:
+            if type(event) is Passed or type(event) is Delta:
                 now_s = time.perf_counter()
                 if last_s:
                     between.observe(now_s - last_s)
@@ -182,14 +186,14 @@ class Generation:
         headers: Mapping[str, str],
     ) -> None:
         kind = ChatBody if self._endpoint == "chat" else CompletionBody
-        body: Body = kind(asked.request, asked.answer_id, asked.model, int(time.time()))
+        body: Body = kind(asked.request, asked.answer_id, asked.target.model, int(time.time()))
         engine = served.engine
+        took_s = time.perf_counter() - asked.arrived_s
+        self._metrics.first_token.labels(engine).observe(took_s)
+        body.add(served.first)
         async for event in served.events:
             body.add(event)
-            if type(event) is Started:
-                took_s = time.perf_counter() - asked.arrived_s
-                self._metrics.first_token.labels(engine).observe(took_s)
-            elif type(event) is Finished:
+            if type(event) is Finished:
                 self._count(engine, event)
         await exchange.json(200, body.body(), headers)
 

@@ -1,0 +1,194 @@
+"""A server met over HTTP: its life, and the way of a call to it."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
+
+from engine.config import EngineConfig
+from engine.errors import EngineAway, EngineError, EngineFailed, NotReady
+from engine.http.client import Client, Reply
+from engine.http.load import read
+from engine.http.parsing import Parsing
+from engine.http.passing import Passing, Renaming, whole
+from engine.http.translate import from_status
+from engine.http.wire import cards, encode
+from engine.probe import answer_token
+from engine.types import Call, EngineLoad, Event, Finished
+
+logger = logging.getLogger(__name__)
+
+OK = 200
+PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
+PAGE_LIMIT = 2**22
+ERROR_LIMIT = 2**16
+ANSWER_LIMIT = 2**28
+READY_S = 30.0
+STALE_LOOKS = 3
+DRAIN_STEP_S = 0.05
+
+
+class Reader(Protocol):
+    """Takes a stream as it arrives."""
+
+    finished: Finished | None
+
+    def take(self, data: bytes) -> Iterable[Event]:
+        """The events of what has arrived. Raises EngineError."""
+
+
+class HttpEngine:
+    """One OpenAI-compatible server."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        assert config.url is not None
+        self._config = config
+        self._bounds = config.http
+        self._server = f"engine '{config.name}'"
+        key = os.environ.get(config.key_env) if config.key_env is not None else None
+        self._client = Client(config.name, config.url, key, config.http)
+        self._renaming = (
+            Renaming(config.model, config.model_name) if config.model != config.model_name else None
+        )
+        self._in_flight = 0
+        self._load: EngineLoad | None = None
+        self._looks = 0
+        self._watch: asyncio.Task[None] | None = None
+        self.name = config.name
+        self.model = config.model_name
+        self.weight = config.weight
+        self.pool = config.pool
+        self.max_model_len = 0
+        self.died = asyncio.Event()  # never set: what is away may come back
+        self.collector: Collector = CollectorRegistry()
+
+    async def start(self) -> None:
+        """Open the pool and answer a first token. Raises NotReady when the server is not there."""
+        await self._client.open()
+        if self._config.flavour != "openai":
+            self._watch = asyncio.create_task(self._look_on(), name=f"load of {self.name}")
+        try:
+            await self.check_health(READY_S)
+            await answer_token(self, READY_S)
+        except (EngineError, TimeoutError) as error:
+            said = str(error) or f"no token within {READY_S:g} s"
+            raise NotReady(f"{self._server} is not ready: {said}") from error
+
+    async def _look_on(self) -> None:
+        """Keep the load fresh; a page without known names is not asked for again."""
+        while True:
+            try:
+                status, content = await self._client.get("/metrics", PAGE_LIMIT)
+            except EngineAway:
+                self._looks += 1
+            else:
+                page = read(content)
+                if status == OK and page.flavour is not None:
+                    self._load, self._looks = page.load, 0
+                elif self._config.flavour == "auto":
+                    self._load = None
+                    logger.info("%s shows no load: its own requests are counted", self._server)
+                    return
+                else:
+                    self._looks += 1
+                    logger.warning("%s shows no %s metrics", self._server, self._config.flavour)
+            await asyncio.sleep(self._bounds.load_s)
+
+    async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
+        """Ask the server; closing the generator closes the connection. Raises EngineError."""
+        self._in_flight += 1
+        try:
+            async with self._asked(call) as (reply, data):
+                if not call.stream:
+                    for event in self._whole(data, call):
+                        yield event
+                    return
+                reader = self._reader(call)
+                while data:
+                    for event in reader.take(data):
+                        yield event
+                    if reader.finished is not None:
+                        return
+                    data = await reply.piece()
+                raise EngineAway(f"{self._server} ended its answer before it was whole")
+        finally:
+            self._in_flight -= 1
+
+    @asynccontextmanager
+    async def _asked(self, call: Call) -> AsyncGenerator[tuple[Reply, bytes]]:
+        """The server's reply, with the first of a stream or all of an answer read already."""
+        bounds = self._bounds
+        idle_s = bounds.idle_s if call.stream else bounds.answer_s
+        first_s = bounds.first_byte_s if call.stream else bounds.answer_s
+        request_id = call.id.partition("-")[2] or call.id  # vLLM puts the rest before it
+        asking = self._client.post(PATHS[call.endpoint], self._body(call), request_id, idle_s)
+        try:
+            async with asyncio.timeout(first_s) as patience, asking as reply:
+                if reply.status != OK:
+                    content = await reply.whole(ERROR_LIMIT)
+                    raise from_status(self._server, reply.status, reply.headers, content)
+                data = await (reply.piece() if call.stream else reply.whole(ANSWER_LIMIT))
+                patience.reschedule(None)
+                yield reply, data
+        except TimeoutError:
+            raise EngineAway(f"{self._server} gave no answer within {first_s:g} s") from None
+
+    def _body(self, call: Call) -> bytes:
+        body = {**call.body, "model": self._config.model, "stream": call.stream}
+        if call.stream:
+            body["stream_options"] = {"include_usage": True}
+        return encode(body)
+
+    def _reader(self, call: Call) -> Reader:
+        if call.verbatim:
+            return Passing(self._server, call.include_usage, self._renaming)
+        return Parsing(self._server)
+
+    def _whole(self, content: bytes, call: Call) -> Iterable[Event]:
+        if len(content) == ANSWER_LIMIT:
+            raise EngineFailed(f"{self._server} sent an answer of {ANSWER_LIMIT} bytes or more")
+        if call.verbatim:
+            return whole(content, self._server, self._renaming)
+        return Parsing(self._server).whole(content)
+
+    def load(self) -> EngineLoad:
+        """What the server said last; its own requests where it says nothing, or not any more."""
+        if self._load is None or self._looks >= STALE_LOOKS:
+            return EngineLoad(running=self._in_flight)
+        return self._load
+
+    async def check_health(self, timeout_s: float) -> None:
+        """Return when the server answers at all. Raises EngineAway, or TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            status, content = await self._client.get("/v1/models", PAGE_LIMIT)
+        if status != OK:
+            raise EngineAway(f"{self._server} answers {status}")
+        with suppress(msgspec.DecodeError):
+            for card in cards(content).data:
+                if card.id == self._config.model:
+                    self.max_model_len = card.max_model_len or 0
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until nothing of ours runs; false when `timeout_s` ran out first."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._in_flight:  # noqa: ASYNC110  # asked for once, at the end
+                    await asyncio.sleep(DRAIN_STEP_S)
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Cut all connections; what still runs ends with an error. The server lives on."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+        await self._client.close()
