@@ -3,11 +3,12 @@
 import argparse
 
 from benchmarks.commands import Command
+from benchmarks.hop import HOP
 from benchmarks.streaming import STREAMING
 from benchmarks.tools_live import TOOLS_LIVE
 from benchmarks.tools_sim import TOOLS_SIM
 
-COMMANDS: tuple[Command, ...] = (STREAMING, TOOLS_SIM, TOOLS_LIVE)
+COMMANDS: tuple[Command, ...] = (STREAMING, HOP, TOOLS_SIM, TOOLS_LIVE)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from engine.config import EngineConfig
 from engine.errors import EngineAway, EngineError, EngineFailed, NotReady
-from engine.http.client import Client, Reply
+from engine.http.client import Client
 from engine.http.load import read
 from engine.http.parsing import Parsing
 from engine.http.passing import Passing, Renaming, whole
@@ -103,41 +103,31 @@ class HttpEngine:
     async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """Ask the server; closing the generator closes the connection. Raises EngineError."""
         self._in_flight += 1
+        bounds = self._bounds
+        patience_s = bounds.first_byte_s if call.stream else bounds.answer_s
+        request_id = call.id.partition("-")[2] or call.id  # vLLM puts the rest before it
+        asking = self._client.post(PATHS[call.endpoint], self._body(call), request_id, patience_s)
         try:
-            async with self._asked(call) as (reply, data):
+            async with asking as reply:
+                if reply.status != OK:
+                    content = await reply.whole(ERROR_LIMIT)
+                    raise from_status(self._server, reply.status, reply.headers, content)
                 if not call.stream:
-                    for event in self._whole(data, call):
+                    for event in self._whole(await reply.whole(ANSWER_LIMIT), call):
                         yield event
                     return
                 reader = self._reader(call)
+                data = await reply.piece(bounds.first_byte_s)
                 while data:
                     for event in reader.take(data):
                         yield event
                     if reader.finished is not None:
+                        reply.is_over = True
                         return
-                    data = await reply.piece()
+                    data = await reply.piece(bounds.idle_s)
                 raise EngineAway(f"{self._server} ended its answer before it was whole")
         finally:
             self._in_flight -= 1
-
-    @asynccontextmanager
-    async def _asked(self, call: Call) -> AsyncGenerator[tuple[Reply, bytes]]:
-        """The server's reply, with the first of a stream or all of an answer read already."""
-        bounds = self._bounds
-        idle_s = bounds.idle_s if call.stream else bounds.answer_s
-        first_s = bounds.first_byte_s if call.stream else bounds.answer_s
-        request_id = call.id.partition("-")[2] or call.id  # vLLM puts the rest before it
-        asking = self._client.post(PATHS[call.endpoint], self._body(call), request_id, idle_s)
-        try:
-            async with asyncio.timeout(first_s) as patience, asking as reply:
-                if reply.status != OK:
-                    content = await reply.whole(ERROR_LIMIT)
-                    raise from_status(self._server, reply.status, reply.headers, content)
-                data = await (reply.piece() if call.stream else reply.whole(ANSWER_LIMIT))
-                patience.reschedule(None)
-                yield reply, data
-        except TimeoutError:
-            raise EngineAway(f"{self._server} gave no answer within {first_s:g} s") from None
 
     def _body(self, call: Call) -> bytes:
         body = {**call.body, "model": self._config.model, "stream": call.stream}

@@ -219,9 +219,9 @@ async def test_a_stream_that_is_cut_off_is_an_error_after_whole_events(
 @pytest.mark.parametrize(
     ("manner", "http", "said"),
     [
-        (hangs, {"first_byte_s": 0.01}, "no answer within 0.01 s"),
-        (says([HELLO[1], asyncio.Event()]), {"idle_s": 0.01}, "sent nothing for 0.01 s"),
-        (hangs_up, {}, "can't be reached"),
+        (hangs, {"first_byte_s": 0.01}, "sent nothing for too long"),
+        (says([HELLO[1], asyncio.Event()]), {"idle_s": 0.01}, "sent nothing for too long"),
+        (hangs_up, {}, "closed the connection"),
     ],
 )
 async def test_a_server_that_hangs_is_away(
@@ -242,7 +242,7 @@ async def test_a_whole_answer_may_take_its_own_time_only() -> None:
     async with upstream.running():
         engine = upstream.engine(http={"answer_s": 0.01})
         upstream.manner = hangs
-        with pytest.raises(NotReady, match=r"no answer within 0\.01 s"):
+        with pytest.raises(NotReady, match="sent nothing for too long"):
             await engine.start()
         await engine.close()
 
