@@ -124,10 +124,9 @@ def _say(window: Window) -> None:
     result = window.result
     each = result.events if window.mode == STREAM else result.requests
     cost = result.cpu_s["front"] * 1e6 / each if each else float("nan")
-    sys.stderr.write(
-        f"{window.repetition} {window.peer} {window.mode} {window.connections}: {cost:.1f} µs each, "
-        f"{result.requests / result.duration_s:.0f} requests/s, {sum(result.errors.values())} errors\n"
-    )
+    what = f"{window.repetition} {window.peer} {window.mode} {window.connections}"
+    rate, errors = result.requests / result.duration_s, sum(result.errors.values())
+    sys.stderr.write(f"{what}: {cost:.1f} µs each, {rate:.0f} requests/s, {errors} errors\n")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:

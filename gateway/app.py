@@ -16,7 +16,7 @@ from engine.errors import NotReady
 from engine.protocol import Engine
 from gateway.access import Access
 from gateway.admission import Queue
-from gateway.api import models, status
+from gateway.api import engines, models, status
 from gateway.api.exchange import Receive, Scope, Send
 from gateway.api.generation import Generation
 from gateway.config import GatewayConfig
@@ -221,6 +221,8 @@ def create_app(gateway: Gateway) -> Front:
     pages.include_router(
         status.routes(desk, gateway.registry, config.health_s, lambda: gateway.stopping)
     )
+    admin_key = config.admin_key.get_secret_value() if config.admin_key is not None else None
+    pages.include_router(engines.routes(gateway.fleet, admin_key))
     pages.add_exception_handler(GatewayError, _on_gateway_error)
     pages.add_exception_handler(HTTPException, _on_http_exception)
     pages.add_exception_handler(Exception, _on_bug)

@@ -111,6 +111,8 @@ class GatewayConfig(_Frozen):
     port: int = Field(default=8000, ge=0, le=65535)
     api_keys: tuple[SecretStr, ...] = ()
     """Keys clients must show; without any, everybody is served. Better from ROUNDHOUSE_API_KEYS."""
+    admin_key: SecretStr | None = None
+    """Opens /v1/engines, where engines are drained. Better from ROUNDHOUSE_ADMIN_KEY."""
     body_mib: float = Field(default=32.0, gt=0)
     """The largest request body."""
     health_s: float = Field(default=5.0, gt=0)

@@ -34,6 +34,7 @@ class Member:
     health: Health
     in_flight: int = 0
     is_draining: bool = False
+    """No new turn goes to it; sessions move when their next turn begins."""
     ejected: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -123,18 +124,6 @@ class Fleet:
             engine.name in holders,
             engine.weight,
         )
-
-    def drain(self, name: str) -> Member:
-        """No new turn goes to the engine; sessions move when their next turn begins."""
-        member = self._members[name]
-        member.is_draining = True
-        return member
-
-    def resume(self, name: str) -> Member:
-        """The engine is asked again."""
-        member = self._members[name]
-        member.is_draining = False
-        return member
 
     def leave(self, session: Session) -> None:
         """The session has ended, or nobody will come back to it."""

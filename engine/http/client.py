@@ -75,7 +75,7 @@ class Exchange:
         while size < limit and (part := await self.piece()):
             parts.append(part)
             size += len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)[:limit]
+        return (parts[0] if len(parts) == 1 else b"".join(parts))[:limit]
 
 
 class Client:

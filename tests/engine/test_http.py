@@ -224,9 +224,7 @@ async def test_a_stream_that_is_cut_off_is_an_error_after_whole_events(
         (hangs_up, {}, "closed the connection"),
     ],
 )
-async def test_a_server_that_hangs_is_away(
-    manner: Any, http: dict[str, object], said: str
-) -> None:
+async def test_a_server_that_hangs_is_away(manner: Any, http: dict[str, object], said: str) -> None:
     upstream = Upstream(says())
     async with upstream.running():
         engine = upstream.engine(http=http)

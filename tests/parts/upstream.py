@@ -11,7 +11,9 @@ from aiohttp import web
 from engine.config import EngineConfig
 from engine.http.backend import HttpEngine
 
-Manner: TypeAlias = Callable[["Upstream", web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
+Manner: TypeAlias = Callable[
+    ["Upstream", web.Request, dict[str, Any]], Awaitable[web.StreamResponse]
+]
 
 USAGE = {
     "prompt_tokens": 3,
