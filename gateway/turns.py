@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import AsyncGenerator
+from functools import cache
 from typing import cast
 
 from engine.protocol import Engine
@@ -21,6 +22,7 @@ class Turns:
     def __init__(self, context: LoopContext, client: ToolClient | None) -> None:
         self._context = context
         self._client = client
+        self._turns = cache(context.metrics.turns.labels)
 
     async def begin(
         self, engine: Engine, request: ApiRequest, session: Session, answer_id: str
@@ -37,7 +39,7 @@ class Turns:
             job = Job(engine, request, session, answer_id, after)
             return ToolLoop(self._context, job, offered).run()
         session.phase = Phase.GENERATING
-        self._context.metrics.turns.labels(engine.name).inc()
+        self._turns(engine.name).inc()
         call = Call(
             answer_id,
             request.endpoint,

@@ -48,7 +48,7 @@ def routes(fleet: Fleet, admin_key: str | None) -> APIRouter:
 
     @router.post("/v1/engines/{name}/drain")
     async def drain(name: str, request: Request) -> dict[str, Any]:
-        """Send nothing new to the engine; what runs there ends, sessions move at their next turn."""
+        """Send nothing new to the engine; what runs there ends."""
         admit(request)
         member(name).is_draining = True
         return told(name)

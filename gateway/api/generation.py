@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from engine.errors import EngineError
@@ -92,6 +93,9 @@ class Generation:
         self._access = access
         self._desk = desk
         self._metrics = metrics
+        # Looking a label up costs Prometheus' library a lock and more; engines and ends are few.
+        self._ended = cache(metrics.requests.labels)
+        self._tokens = cache(metrics.tokens.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; it ends in exactly one outcome."""
@@ -112,7 +116,7 @@ class Generation:
             outcome = "internal_error"
             await _tell(exchange, Internal("an internal error; the log has more"), answer_id)
         finally:
-            self._metrics.requests.labels(self._endpoint, outcome).inc()
+            self._ended(self._endpoint, outcome).inc()
             took_s = time.perf_counter() - arrived_s
             self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
 
@@ -198,10 +202,10 @@ class Generation:
         await exchange.json(200, body.body(), headers)
 
     def _count(self, engine: str, event: Finished) -> None:
-        tokens, usage = self._metrics.tokens, event.usage
-        tokens.labels(engine, "prompt").inc(usage.prompt_tokens)
-        tokens.labels(engine, "cached").inc(usage.cached_tokens)
-        tokens.labels(engine, "completion").inc(usage.completion_tokens)
+        usage = event.usage
+        self._tokens(engine, "prompt").inc(usage.prompt_tokens)
+        self._tokens(engine, "cached").inc(usage.cached_tokens)
+        self._tokens(engine, "completion").inc(usage.completion_tokens)
 
 
 async def _tell(exchange: Exchange, error: GatewayError, answer_id: str) -> None:

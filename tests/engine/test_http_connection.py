@@ -29,6 +29,7 @@ class Server:
         self._scripts = scripts
         self.connections = 0
         self.requests: list[bytes] = []
+        self.asked = asyncio.Semaphore(0)
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script = self._scripts[min(self.connections, len(self._scripts) - 1)]
@@ -43,6 +44,7 @@ class Server:
         head = await reader.readuntil(b"\r\n\r\n")
         size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0] or 0)
         self.requests.append(head + await reader.readexactly(size))
+        self.asked.release()
 
 
 @asynccontextmanager
@@ -168,8 +170,8 @@ async def test_connections_are_bounded_and_a_place_is_given_on() -> None:
     server = Server(script)
     async with talking(server, connections=2) as client:
         asking = [asyncio.create_task(client.get("/x", 100)) for _ in range(6)]
-        while len(server.requests) < 2:
-            await asyncio.sleep(0)
+        await server.asked.acquire()
+        await server.asked.acquire()
         asking[0].cancel()
         asking[5].cancel()
         gate.set()

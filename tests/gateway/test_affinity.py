@@ -62,7 +62,7 @@ async def _converse(it: Served, way: Any, number: int, homes: dict[int, list[str
 
 async def _turn(it: Served, way: Any, number: int, homes: dict[int, list[str]]) -> None:
     fields, headers = way(f"session-{number}")
-    said: list[dict[str, object]] = [SYSTEM, {"role": "user", "content": f"task {number}"}]
+    said: list[dict[str, str]] = [SYSTEM, {"role": "user", "content": f"task {number}"}]
     for count in range(len(homes[number])):
         said.append({"role": "assistant", "content": "Hello"})
         said.append({"role": "user", "content": f"go on {count}"})
