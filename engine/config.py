@@ -56,7 +56,7 @@ class EngineConfig(BaseModel):
     """Its share of the work beside other engines of the same model."""
     pool: Pool | None = None
     """What the engine is tuned for; a request may ask for one of the two."""
-    url: str | None = Field(default=None, pattern=r"^https?://[^/]+(/[^?#]*)?$")
+    url: str | None = Field(default=None, pattern=r"^https?://[^/@?#]+(/[^?#]*)?$")
     """Where the server answers, such as http://gpu1:8000; its API is under /v1."""
     key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Variable with the key the server wants."""

@@ -9,10 +9,18 @@ from prometheus_client.registry import Collector
 from engine.types import Call, EngineLoad, Event, Pool
 
 
-class Engine(Protocol):
-    """One engine that generates, wherever it runs."""
+class Generator(Protocol):
+    """What writes the turns of a request."""
 
     name: str
+
+    def generate(self, call: Call) -> AsyncGenerator[Event, None]:
+        """Generate; closing the generator aborts in the engine. Raises EngineError."""
+
+
+class Engine(Generator, Protocol):
+    """One engine that generates, wherever it runs."""
+
     model: str
     """What clients call the model."""
     max_model_len: int
@@ -31,9 +39,6 @@ class Engine(Protocol):
 
         Raises StartFailed, or NotReady when the engine may answer later without being started anew.
         """
-
-    def generate(self, call: Call) -> AsyncGenerator[Event, None]:
-        """Generate; closing the generator aborts in the engine. Raises EngineError."""
 
     def load(self) -> EngineLoad:
         """What the engine does now; costs nothing, asks nobody."""

@@ -5,15 +5,15 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from engine.errors import EngineError
 from engine.protocol import Engine
 from gateway.admission import Queue
+from gateway.dispatch import Dispatch
 from gateway.events import TurnEvent
 from gateway.fleet import Fleet, Member
 from gateway.identity import Identity
 from gateway.metrics import Metrics
 from gateway.routes import Routes, Target
-from gateway.sessions import Session, Sessions
+from gateway.sessions import Sessions
 from gateway.turns import Turns
 from gateway.wire import ApiRequest
 
@@ -74,45 +74,16 @@ class Desk:
         try:
             async with self.queue.place() as waited_s:
                 self._metrics.queue_wait.observe(waited_s)
-                member, first, events = await self._begin(request, target, session, answer_id)
-                try:
-                    async with aclosing(events):
-                        yield Served(session.id, member.engine.name, first, events)
-                    self.fleet.judge(member, None)
-                except EngineError as error:
-                    self.fleet.judge(member, error)
-                    raise
-                finally:
-                    member.in_flight -= 1
+                dispatch = Dispatch(self.fleet, session, target)
+                events = await self._turns.begin(dispatch, request, session, answer_id)
+                async with aclosing(events):
+                    # Awaited here: until it comes the engine may still be another one.
+                    first = await anext(events)
+                    yield Served(session.id, dispatch.name, first, events)
         finally:
             self.sessions.leave(session)
             if not session.named:
                 self.fleet.leave(session)
-
-    async def _begin(
-        self, request: ApiRequest, target: Target, session: Session, answer_id: str
-    ) -> tuple[Member, TurnEvent, AsyncGenerator[TurnEvent, None]]:
-        """The first event, from the first engine that gives one.
-
-        Until then nothing was told to the client, so another engine may be asked.
-        """
-        fleet = self.fleet
-        fleet.arrive()
-        tried: set[str] = set()
-        while True:
-            member = fleet.place(session, target, request.body, tried)
-            member.in_flight += 1
-            try:
-                events = await self._turns.begin(member.engine, request, session, answer_id)
-                return member, await anext(events), events
-            except BaseException as error:
-                member.in_flight -= 1
-                if not isinstance(error, EngineError):
-                    raise
-                fleet.judge(member, error)
-                tried.add(member.engine.name)
-                if not fleet.may_retry(error, target, tried):
-                    raise
 
     async def check(self, timeout_s: float) -> dict[str, str]:
         """Ask every engine for a sign of life: its name and "ok", or what is wrong."""

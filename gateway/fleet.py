@@ -101,7 +101,7 @@ class Fleet:
         picked = pick(session.home, candidates, self._spill)
         if picked is None:
             raise EngineGone(
-                f"no engine that serves '{target.model}' is left; the operator must restart it"
+                f"no engine that serves '{target.model}' is left; the operator must see to it"
             )
         if session.home not in (None, picked.name):
             why = "failed" if session.home in tried else _why(session.home, candidates)
@@ -130,7 +130,7 @@ class Fleet:
         self._homes.leave((session.tenant, session.id))
 
     def arrive(self) -> None:
-        """Count a request, which earns its part of a retry."""
+        """Count a turn, which earns its part of a retry."""
         self._budget.earn()
 
     def may_retry(self, error: EngineError, target: Target, tried: Collection[str]) -> bool:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from engine.config import EngineConfig
-from engine.errors import EngineAway, EngineError, EngineFailed, NotReady
+from engine.errors import EngineAway, EngineError, EngineFailed, NotReady, StartFailed
 from engine.http.client import Client
 from engine.http.load import read
 from engine.http.parsing import Parsing
@@ -51,8 +51,8 @@ class HttpEngine:
         self._config = config
         self._bounds = config.http
         self._server = f"engine '{config.name}'"
-        key = os.environ.get(config.key_env) if config.key_env is not None else None
-        self._client = Client(config.name, config.url, key, config.http)
+        self._key = os.environ.get(config.key_env or "", "").strip() or None
+        self._client = Client(config.name, config.url, self._key, config.http)
         self._renaming = (
             Renaming(config.model, config.model_name) if config.model != config.model_name else None
         )
@@ -69,7 +69,12 @@ class HttpEngine:
         self.collector: Collector = CollectorRegistry()
 
     async def start(self) -> None:
-        """Open the pool and answer a first token. Raises NotReady when the server is not there."""
+        """Open the pool and answer a first token.
+
+        Raises NotReady when the server is not there, StartFailed when its key is not.
+        """
+        if self._config.key_env is not None and self._key is None:
+            raise StartFailed(f"{self._server} wants a key: set {self._config.key_env}")
         await self._client.open()
         if self._config.flavour != "openai":
             self._watch = asyncio.create_task(self._look_on(), name=f"load of {self.name}")

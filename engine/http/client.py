@@ -8,7 +8,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from engine.config import HttpBounds
-from engine.errors import EngineAway
+from engine.errors import EngineAway, EngineBusy
 from engine.http.connection import NEVER, Connection
 
 # uvicorn, and so vLLM and SGLang, closes a connection that was idle for 5 s: be quicker than it.
@@ -95,7 +95,7 @@ class Client:
         self._said = said
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
-        self._room = asyncio.Semaphore(bounds.connections)
+        self._taken = 0
         self._sweep_s = min(bounds.first_byte_s, bounds.idle_s, bounds.answer_s) / SWEEPS
         self._sweeper: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -137,14 +137,16 @@ class Client:
             return reply.status, await reply.whole(limit)
 
     async def take(self) -> Connection:
-        """A connection for one request, to be given back. Raises EngineAway."""
+        """A connection for one request, to be given back. Raises EngineAway and EngineBusy."""
         if not self._is_open:
             raise EngineAway(f"{self._server} is not running")
-        await self._room.acquire()
+        if self._taken >= self._bounds.connections:
+            raise EngineBusy(f"{self._server} has {self._taken} requests already")
+        self._taken += 1
         try:
             connection = self._fresh() or await self._dial()
         except BaseException:
-            self._room.release()
+            self._taken -= 1
             raise
         self._busy.add(connection)
         return connection
@@ -155,7 +157,7 @@ class Client:
         `ends`: the end is on its way, and will be there before the next request is.
         """
         self._busy.discard(connection)
-        self._room.release()
+        self._taken -= 1
         if (connection.is_reusable or ends) and self._is_open:
             connection.due_s = NEVER
             connection.idle_since_s = self.now()

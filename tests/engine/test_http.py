@@ -15,6 +15,7 @@ from engine.errors import (
     EngineError,
     EngineFailed,
     NotReady,
+    StartFailed,
 )
 from engine.http.backend import HttpEngine
 from engine.types import (
@@ -310,6 +311,12 @@ async def test_the_key_of_the_environment_is_shown(monkeypatch: pytest.MonkeyPat
     upstream = Upstream(says())
     await answered(upstream, call(), key_env="FAR_KEY")
     assert upstream.headers[0]["authorization"] == "Bearer k"
+
+
+async def test_a_key_that_is_not_there_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FAR_KEY", raising=False)
+    with pytest.raises(StartFailed, match="set FAR_KEY"):
+        await answered(Upstream(says()), call(), key_env="FAR_KEY")
 
 
 async def test_load_is_read_from_the_servers_metrics() -> None:

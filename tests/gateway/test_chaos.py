@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.errors import EngineAway
 from tests.parts.engine import ScriptedEngine
-from tests.parts.scripts import text, turn
+from tests.parts.scripts import call, text, turn
 from tests.parts.served import Answer, Served, served
+from tests.parts.tools import ScriptedTool, tools_service
 from tests.parts.upstream import (
     DONE,
     HELLO,
@@ -137,6 +139,27 @@ async def test_a_server_that_hangs_costs_its_first_requests_a_wait_and_no_error(
         assert it.metric("engine_ready", engine="a") == 0
         assert it.metric("retries_total", outcome="sent") >= 3
     assert len(upstreams[1].asked) == 20
+
+
+async def test_a_tool_loop_goes_on_where_another_engine_lives() -> None:
+    """Between two of its turns the whole conversation is known, so any engine can go on."""
+    first = ScriptedEngine(
+        turn(call("search"), reason="tool_calls"), [EngineAway("gone")], name="a"
+    )
+    second = ScriptedEngine(turn(text("found it")), name="b")
+    server: list[object] = [{"type": "mcp", "server_label": "roundhouse"}]
+    async with (
+        tools_service(ScriptedTool()) as url,
+        served(first, second, tools={"url": url}) as it,
+    ):
+        answer = await it.chat(tools=server)
+        assert answer.json["choices"][0]["message"]["content"] == "found it"
+        assert it.metric("retries_total", outcome="sent") == 1
+        assert it.metric("session_moves_total", reason="failed") == 1
+    body: dict[str, Any] = dict(second.calls[0].body)
+    roles = [message["role"] for message in body["messages"]]
+    assert roles == ["user", "assistant", "tool"]
+    assert it.outcomes() == {"ok": 1}
 
 
 async def test_retries_end_with_their_budget() -> None:
