@@ -31,8 +31,10 @@ def from_status(
     said = _read(content)
     text, param, code = _told(said, content)
     if status in CALLERS_FAULT:
-        kind = ContextOverflow if _overflows(text, code) else BadCall
-        return kind(text or f"{server} refused the request with {status}", param)
+        said_text = text or f"{server} refused the request with {status}"
+        if _overflows(text, code):
+            return ContextOverflow(said_text, None if param == "input_tokens" else param)
+        return BadCall(said_text, param)
     if status in BUSY and (said is not None or "retry-after" in headers):
         return EngineBusy(f"{server} is full: {text}", _retry_after(headers))
     if status in OUR_KEY:

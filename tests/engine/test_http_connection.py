@@ -30,10 +30,13 @@ class Server:
         self.connections = 0
         self.requests: list[bytes] = []
         self.asked = asyncio.Semaphore(0)
+        self.talks: list[asyncio.Task[None]] = []
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script = self._scripts[min(self.connections, len(self._scripts) - 1)]
         self.connections += 1
+        if (task := asyncio.current_task()) is not None:
+            self.talks.append(task)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             await script(reader, writer)
         writer.close()
@@ -58,6 +61,7 @@ async def talking(server: Server, **bounds: object) -> AsyncGenerator[Client]:
     await client.close()
     listening.close()
     await listening.wait_closed()
+    await asyncio.gather(*server.talks)
 
 
 def replies(server_reply: bytes, *, size: int = 10**6, close: bool = False) -> Script:

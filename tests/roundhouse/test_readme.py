@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway.routes import Routes
 from roundhouse.config import Flags, Profile, load
 from roundhouse.faults import names
 
@@ -33,9 +34,14 @@ def test_a_setting_of_the_table_exists_and_has_that_default(name: str, default: 
 
 
 def test_the_settings_file_of_the_readme_can_be_used(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    text, several = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
     file = tmp_path / "house.yaml"
     file.write_text(text)
     assert yaml.safe_load(text)["profiles"].keys() == {"gpu"}
     assert load(file, None, Flags()).engines[0].name == "small"
     assert load(file, "gpu", Flags()).engines[0].tool_parser == "hermes"
+    file.write_text(several)
+    profile = load(file, None, Flags())
+    assert {engine.kind for engine in profile.engines} == {"http"}
+    models = [engine.model_name for engine in profile.engines]
+    assert Routes(models, profile.gateway.routing).names["auto"] == ("cloud", "cloud", "qwen3")
