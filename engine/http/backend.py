@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from engine.config import EngineConfig
 from engine.errors import EngineAway, EngineError, EngineFailed, NotReady, StartFailed
 from engine.http.client import Client
-from engine.http.load import read
+from engine.http.load import Page, read
 from engine.http.parsing import Parsing
 from engine.http.passing import Passing, Renaming, whole
 from engine.http.translate import from_status
@@ -25,11 +25,13 @@ from engine.types import Call, EngineLoad, Event, Finished
 logger = logging.getLogger(__name__)
 
 OK = 200
+NOT_FOUND = 404
 PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
 PAGE_LIMIT = 2**22
 ERROR_LIMIT = 2**16
 ANSWER_LIMIT = 2**28
 READY_S = 30.0
+LOOK_S = 5.0
 STALE_LOOKS = 3
 DRAIN_STEP_S = 0.05
 
@@ -86,24 +88,31 @@ class HttpEngine:
             raise NotReady(f"{self._server} is not ready: {said}") from error
 
     async def _look_on(self) -> None:
-        """Keep the load fresh; a page without known names is not asked for again."""
+        """Keep the load fresh; a server that shows none is not asked again."""
         while True:
             try:
-                status, content = await self._client.get("/metrics", PAGE_LIMIT)
-            except EngineAway:
+                status, content = await self._client.get("/metrics", PAGE_LIMIT, LOOK_S)
+            except EngineError:
                 self._looks += 1
             else:
-                page = read(content)
-                if status == OK and page.flavour is not None:
-                    self._load, self._looks = page.load, 0
-                elif self._config.flavour == "auto":
-                    self._load = None
-                    logger.info("%s shows no load: its own requests are counted", self._server)
+                if not self._note(status, read(content)):
                     return
-                else:
-                    self._looks += 1
-                    logger.warning("%s shows no %s metrics", self._server, self._config.flavour)
             await asyncio.sleep(self._bounds.load_s)
+
+    def _note(self, status: int, page: Page) -> bool:
+        """Take what a page says; false when there will never be anything on it."""
+        if page.flavour is not None:
+            self._load, self._looks = page.load, 0
+            return True
+        self._looks += 1
+        if status not in (OK, NOT_FOUND):
+            return True
+        said = "its own requests are counted"
+        if self._config.flavour == "auto":
+            logger.info("%s shows no load: %s", self._server, said)
+        else:
+            logger.warning("%s shows no %s metrics: %s", self._server, self._config.flavour, said)
+        return False
 
     async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """Ask the server; closing the generator closes the connection. Raises EngineError."""
@@ -161,7 +170,7 @@ class HttpEngine:
     async def check_health(self, timeout_s: float) -> None:
         """Return when the server answers at all. Raises EngineAway, or TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            status, content = await self._client.get("/v1/models", PAGE_LIMIT)
+            status, content = await self._client.get("/v1/models", PAGE_LIMIT, timeout_s)
         if status != OK:
             raise EngineAway(f"{self._server} answers {status}")
         with suppress(msgspec.DecodeError):

@@ -130,10 +130,10 @@ class Client:
         )
         return Exchange(self, head.encode("latin-1") + body, patience_s)
 
-    async def get(self, path: str, limit: int) -> tuple[int, bytes]:
+    async def get(self, path: str, limit: int, patience_s: float) -> tuple[int, bytes]:
         """Status and body of a small page."""
         head = f"GET {self._root}{path}{self._said}\r\n\r\n"
-        async with Exchange(self, head.encode("latin-1"), self._bounds.idle_s) as reply:
+        async with Exchange(self, head.encode("latin-1"), patience_s) as reply:
             return reply.status, await reply.whole(limit)
 
     async def take(self) -> Connection:

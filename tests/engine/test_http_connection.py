@@ -90,7 +90,7 @@ async def test_a_body_is_whole_however_it_is_framed_and_cut(
     server = Server(replies(reply, size=size, close=close))
     async with talking(server) as client:
         for _ in range(3):
-            assert await client.get("/x", 100) == (200, b"hello")
+            assert await client.get("/x", 100, 10) == (200, b"hello")
     assert server.connections == (3 if close else 1)
 
 
@@ -116,7 +116,7 @@ async def test_a_request_says_what_it_must() -> None:
 async def test_a_body_over_the_limit_is_cut_off_and_its_connection_left() -> None:
     server = Server(replies(SIZED))
     async with talking(server) as client:
-        assert await client.get("/x", 3) == (200, b"hel")
+        assert await client.get("/x", 3, 10) == (200, b"hel")
 
 
 @pytest.mark.parametrize(
@@ -133,14 +133,14 @@ async def test_a_body_over_the_limit_is_cut_off_and_its_connection_left() -> Non
 async def test_what_is_no_whole_reply_is_an_error(reply: bytes, said: str) -> None:
     async with talking(Server(replies(reply, close=True))) as client:
         with pytest.raises(EngineAway, match=said):
-            await client.get("/x", 100)
+            await client.get("/x", 100, 10)
 
 
 async def test_what_comes_after_a_reply_is_nobodys_answer() -> None:
     server = Server(replies(SIZED + SIZED.replace(b"hello", b"other")))
     async with talking(server) as client:
         for _ in range(3):
-            assert await client.get("/x", 100) == (200, b"hello")
+            assert await client.get("/x", 100, 10) == (200, b"hello")
     assert server.connections == 3
 
 
@@ -149,7 +149,7 @@ async def test_a_connection_that_was_left_in_the_middle_is_not_used_again() -> N
     async with talking(server) as client:
         async with client.post("/x", b"", "7", 5) as reply:
             assert await reply.piece() == b"hello"
-        assert await client.get("/x", 100) == (200, b"hello")
+        assert await client.get("/x", 100, 10) == (200, b"hello")
     assert server.connections == 2
 
 
@@ -157,7 +157,7 @@ async def test_a_connection_whose_reply_says_close_is_not_used_again() -> None:
     server = Server(replies(SIZED.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
     async with talking(server) as client:
         for _ in range(2):
-            assert await client.get("/x", 100) == (200, b"hello")
+            assert await client.get("/x", 100, 10) == (200, b"hello")
     assert server.connections == 2
 
 
@@ -173,16 +173,16 @@ async def test_connections_are_bounded_and_their_places_given_on() -> None:
 
     server = Server(script)
     async with talking(server, connections=2) as client:
-        asking = [asyncio.create_task(client.get("/x", 100)) for _ in range(2)]
+        asking = [asyncio.create_task(client.get("/x", 100, 10)) for _ in range(2)]
         for _ in asking:
             await server.asked.acquire()
         with pytest.raises(EngineBusy, match="2 requests already"):
-            await client.get("/x", 100)
+            await client.get("/x", 100, 10)
         asking[0].cancel()
         await asyncio.wait([asking[0]])
         gate.set()
         assert await asking[1] == (200, b"hello")
-        assert await client.get("/x", 100) == (200, b"hello")
+        assert await client.get("/x", 100, 10) == (200, b"hello")
     assert server.connections == 2
 
 
