@@ -12,6 +12,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from engine.passed import Passed as Passed
+
 Pool: TypeAlias = Literal["latency", "throughput"]
 Endpoint: TypeAlias = Literal["chat", "completion"]
 FinishReason: TypeAlias = Literal[
@@ -101,15 +103,6 @@ class ChoiceDone(msgspec.Struct, frozen=True, gc=False):
     index: int
     reason: FinishReason
     stop_reason: int | str | None = None
-
-
-class Passed(msgspec.Struct, frozen=True, gc=False):
-    """Part of an answer as a server wrote it, for the client as it is.
-
-    Of a stream, one or more whole events; else the whole body.
-    """
-
-    data: bytes
 
 
 class Finished(msgspec.Struct, frozen=True):

@@ -76,10 +76,10 @@ class Passing:
             passed.append(event + END)
             if self.finished is not None:
                 break
+        yield from calls  # first: a client that has them may come back at once
         if passed:
             whole = b"".join(passed)
             yield Passed(whole if self._renaming is None else self._renaming(whole))
-        yield from calls
         if self.finished is not None:
             yield self.finished
 
@@ -94,11 +94,11 @@ class Passing:
 def whole(content: bytes, server: str, renaming: Renaming | None) -> Iterator[Event]:
     """The events of an answer that is not streamed. Raises EngineError."""
     said = decoded(content, server)
-    yield Passed(content if renaming is None else renaming(content))
     calls = CallTracker()
     for choice in said.choices:
         choice.finish_reason = choice.finish_reason or "stop"
         yield from calls.take(choice)[1]
+    yield Passed(content if renaming is None else renaming(content))
     yield Finished(said.usage.usage() if said.usage is not None else Usage(0, 0))
 
 
