@@ -113,16 +113,17 @@ class Fleet:
         return self._members[picked.name]
 
     def _candidate(self, member: Member, now_s: float, holders: Collection[str]) -> Candidate:
-        engine = member.engine
+        engine, load = member.engine, member.engine.load()
         return Candidate(
             engine.name,
             member.standing,
             member.in_flight,
             self._homes.programs[engine.name],
-            engine.load().kv_used_ratio,
+            load.kv_used_ratio,
             member.health.is_pressed(now_s),
             engine.name in holders,
             engine.weight,
+            load.running + load.waiting,
         )
 
     def leave(self, session: Session) -> None:

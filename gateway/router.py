@@ -28,8 +28,8 @@ class Standing(IntEnum):
 class Candidate:
     """An engine that serves the asked model.
 
-    `in_flight` counts this gateway's own requests, `programs` the sessions at home there;
-    `is_pressed` says that it has just refused for being full.
+    `in_flight` counts this gateway's own requests, `reported` all that the engine has said to run
+    or wait, `programs` the sessions at home there; `is_pressed`: it has just refused for being full.
     """
 
     name: str
@@ -40,11 +40,15 @@ class Candidate:
     is_pressed: bool = False
     has_prefix: bool = False
     weight: float = 1.0
+    reported: int = 0
 
     @property
     def level(self) -> float:
-        """How much it has to do: a program that runs counts twice, for it also computes."""
-        return (self.programs + self.in_flight) / self.weight
+        """How much it has to do: a program that runs counts twice, for it also computes.
+
+        What is reported lags, but it tells of what others send there.
+        """
+        return (self.programs + max(self.in_flight, self.reported)) / self.weight
 
     @property
     def is_full(self) -> bool:
@@ -64,7 +68,7 @@ class Spill:
 def pick(home: str | None, candidates: Sequence[Candidate], spill: Spill) -> Candidate | None:
     """The session's home while it is fit and not overloaded, else the best of the others.
 
-    Own counts come before the engines' reports, which lag. None when no engine serves.
+    Only own counts, which never lag, make a session leave. None when no engine serves.
     """
     standing = min((c.standing for c in candidates), default=Standing.DEAD)
     if not standing.serves:

@@ -2,7 +2,7 @@
 
 from engine.errors import EngineFailed
 
-LIMIT = 2**24
+LIMIT = 2**22
 END = b"\n\n"
 
 

@@ -19,6 +19,7 @@ candidates = st.lists(
         st.booleans(),
         st.booleans(),
         st.sampled_from([0.5, 1.0, 2.0]),
+        st.integers(0, 60),
     ),
     unique_by=lambda candidate: candidate.name,
     max_size=5,
@@ -101,6 +102,13 @@ def test_an_engine_whose_cache_is_full_takes_no_new_session() -> None:
     engines = [Candidate("a", kv_used_ratio=KV_FULL), Candidate("b", programs=5)]
     picked = pick(None, engines, SPILL)
     assert picked is not None and picked.name == "b"
+
+
+def test_what_others_send_to_an_engine_counts_for_newcomers_and_drives_nobody_out() -> None:
+    engines = [Candidate("a", reported=50), Candidate("b", programs=9)]
+    newcomer, resident = pick(None, engines, SPILL), pick("a", engines, SPILL)
+    assert newcomer is not None and newcomer.name == "b"
+    assert resident is not None and resident.name == "a"
 
 
 def test_twice_the_weight_is_twice_the_programs() -> None:
