@@ -47,6 +47,10 @@ def _first_p50(result: LoadResult) -> float | None:
     return result.ttft.p50_ms
 
 
+def _first_p99(result: LoadResult) -> float | None:
+    return result.ttft.p99_ms
+
+
 def _busy(result: LoadResult) -> float | None:
     return result.cpu_s["front"] / result.duration_s
 
@@ -67,6 +71,7 @@ COLUMNS: Mapping[str, Mapping[str, tuple[Measure, int]]] = {
     STREAM: {
         "CPU per chunk, µs": (_per_chunk, 1),
         "TTFT p50, ms": (_first_p50, 2),
+        "TTFT p99, ms": (_first_p99, 2),
         "busy, share of its core": (_busy, 2),
         "errors": (_errors, 0),
     },
@@ -99,19 +104,32 @@ def _table(windows: Sequence[Window], mode: str) -> str:
 
 
 def _ratios(windows: Sequence[Window], mode: str) -> str:
-    """CPU of the others over ours: above 1 we are the cheaper."""
-    lines = [["connections", "peer", "its CPU over ours"], ["---"] * 3]
+    """CPU of the others over ours (above 1 we are the cheaper), and time beyond the direct way."""
+    lines = [["connections", "peer", "its CPU over ours", "added p50, ms", "added p99, ms"]]
+    lines.append(["---"] * len(lines[0]))
     cells = _cells(windows)
+    first = {WHOLE: _request_p50, STREAM: _first_p50}[mode]
+    last = {WHOLE: _request_p99, STREAM: _first_p99}[mode]
     for (connections, peer), cell in cells.items():
-        ours = cells.get((connections, OURS))
-        if peer in (DIRECT, OURS) or ours is None:
+        if peer == DIRECT:
             continue
-        cost = COSTS[mode]
-        own = {window.repetition: cost(window.result) for window in ours}
-        pairs = [(cost(w.result), own.get(w.repetition)) for w in cell]
-        found = spread(theirs / mine for theirs, mine in pairs if theirs and mine)
-        lines.append([str(connections), peer, _text(found, 2)])
+        ours, direct = cells.get((connections, OURS), []), cells.get((connections, DIRECT), [])
+        share = spread(theirs / mine for theirs, mine in _pairs(cell, ours, COSTS[mode]) if mine)
+        texts = [_text(share, 2)]
+        for measure in (first, last):
+            pairs = _pairs(cell, direct, measure)
+            texts.append(_text(spread(theirs - bare for theirs, bare in pairs), 2))
+        lines.append([str(connections), peer, *texts])
     return "Within a repetition, median (min..max).\n\n" + _rows(lines)
+
+
+def _pairs(
+    cell: Iterable[Window], other: Iterable[Window], measure: Measure
+) -> list[tuple[float, float]]:
+    """What both measured in the same repetition."""
+    known = {window.repetition: measure(window.result) for window in other}
+    pairs = [(measure(window.result), known.get(window.repetition)) for window in cell]
+    return [(one, two) for one, two in pairs if one is not None and two is not None]
 
 
 def _cells(windows: Sequence[Window]) -> dict[tuple[int, str], list[Window]]:
