@@ -6,6 +6,7 @@ EngineError
 ├── EngineBusy        the engine's own queue is full
 ├── EngineFailed      this request failed inside the engine; others live on
 ├── EngineAway        the engine does not answer now; it may come back
+│   └── EngineSilent      it has taken the request and said nothing for too long
 ├── EngineDead        the engine is gone and will answer nothing any more
 ├── StartFailed       the engine could not be started
 └── NotReady          the engine has started and does not answer yet
@@ -42,6 +43,10 @@ class EngineFailed(EngineError):
 
 class EngineAway(EngineError):
     """The engine does not answer now; it may come back."""
+
+
+class EngineSilent(EngineAway):
+    """The engine has taken the request and said nothing for too long."""
 
 
 class EngineDead(EngineError):

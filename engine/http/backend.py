@@ -12,7 +12,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from engine.config import EngineConfig
-from engine.errors import EngineAway, EngineError, EngineFailed, NotReady, StartFailed
+from engine.errors import (
+    EngineAway,
+    EngineBusy,
+    EngineError,
+    EngineFailed,
+    EngineSilent,
+    NotReady,
+    StartFailed,
+)
 from engine.http.client import Client
 from engine.http.load import Page, read
 from engine.http.parsing import Parsing
@@ -61,6 +69,7 @@ class HttpEngine:
         self._in_flight = 0
         self._load: EngineLoad | None = None
         self._looks = 0
+        self._worked_looks = STALE_LOOKS
         self._watch: asyncio.Task[None] | None = None
         self.name = config.name
         self.model = config.model_name
@@ -94,6 +103,7 @@ class HttpEngine:
                 status, content = await self._client.get("/metrics", PAGE_LIMIT, LOOK_S)
             except EngineError:
                 self._looks += 1
+                self._worked_looks += 1
             else:
                 if not self._note(status, read(content)):
                     return
@@ -102,6 +112,8 @@ class HttpEngine:
     def _note(self, status: int, page: Page) -> bool:
         """Take what a page says; false when there will never be anything on it."""
         if page.flavour is not None:
+            moved = self._load is not None and _computed(page.load) > _computed(self._load)
+            self._worked_looks = 0 if moved else self._worked_looks + 1
             self._load, self._looks = page.load, 0
             return True
         self._looks += 1
@@ -140,8 +152,16 @@ class HttpEngine:
                         return
                     data = await reply.piece(bounds.idle_s)
                 raise EngineAway(f"{self._server} ended its answer before it was whole")
+        except EngineSilent as error:
+            if self._is_working():  # it has too much to do, which is no failure
+                raise EngineBusy(f"{error}; it is working for others") from error
+            raise
         finally:
             self._in_flight -= 1
+
+    def _is_working(self) -> bool:
+        """Whether the server has lately said that it computes tokens."""
+        return self._worked_looks < STALE_LOOKS
 
     def _body(self, call: Call) -> bytes:
         body = {**call.body, "model": self._config.model, "stream": call.stream}
@@ -196,3 +216,7 @@ class HttpEngine:
             with suppress(asyncio.CancelledError):
                 await watch
         await self._client.close()
+
+
+def _computed(load: EngineLoad) -> int:
+    return load.prompt_tokens + load.generated_tokens

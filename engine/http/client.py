@@ -8,7 +8,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from engine.config import HttpBounds
-from engine.errors import EngineAway, EngineBusy
+from engine.errors import EngineAway, EngineBusy, EngineSilent
 from engine.http.connection import NEVER, Connection
 
 # uvicorn, and so vLLM and SGLang, closes a connection that was idle for 5 s: be quicker than it.
@@ -195,7 +195,7 @@ class Client:
         assert self._loop is not None
         now_s = self._loop.time()
         for connection in [c for c in self._busy if c.due_s < now_s]:
-            connection.fail("sent nothing for too long")
+            connection.fail("sent nothing for too long", EngineSilent)
         for connection in [c for c in self._idle if c.idle_since_s < now_s - KEEPALIVE_S]:
             self._idle.remove(connection)
             connection.close()

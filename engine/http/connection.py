@@ -140,10 +140,10 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return body[0] if len(body) == 1 else b"".join(body)
 
-    def fail(self, said: str) -> None:
+    def fail(self, said: str, kind: type[EngineAway] = EngineAway) -> None:
         """Give the connection up; who reads from it is told why."""
         if self._error is None:
-            self._error = EngineAway(f"{self._server} {said}")
+            self._error = kind(f"{self._server} {said}")
         self.close()
         self._wake()
 

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from engine.errors import (
     BadCall,
@@ -115,6 +116,27 @@ async def test_a_server_that_hangs_is_away(manner: Any, http: dict[str, object],
         await engine.start()
         upstream.manner = manner
         with pytest.raises(EngineAway, match=said):
+            await ask(engine, call())
+        await engine.close()
+
+
+async def test_a_server_that_keeps_one_waiting_while_it_works_for_others_is_busy() -> None:
+    """Taken for a failure, overload would put every engine out of the routing, one by one."""
+    upstream, tokens = Upstream(says()), 0
+
+    async def waits(_: Upstream, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        nonlocal tokens
+        while True:
+            tokens += 1
+            upstream.metrics = f"vllm:generation_tokens_total {tokens}\n"
+            await asyncio.sleep(0)
+
+    async with upstream.running():
+        upstream.metrics = "vllm:generation_tokens_total 0\n"
+        engine = upstream.engine(http={"first_byte_s": 0.5, "load_s": 0.001})
+        await engine.start()
+        upstream.manner = waits
+        with pytest.raises(EngineBusy, match="working for others"):
             await ask(engine, call())
         await engine.close()
 
