@@ -82,7 +82,7 @@ class Desk:
                     yield Served(session.id, dispatch.name, first, events)
         finally:
             self.sessions.leave(session)
-            if not session.named:
+            if session not in self.sessions:
                 self.fleet.leave(session)
 
     async def check(self, timeout_s: float) -> dict[str, str]:

@@ -123,6 +123,14 @@ async def test_an_overloaded_home_is_left() -> None:
         await asyncio.gather(*running)
 
 
+async def test_programs_count_between_their_turns_and_no_longer_than_they_live() -> None:
+    async with served(ScriptedEngine(HELLO)) as it:
+        await it.chat(session_id="s")
+        assert it.metric("engine_programs", engine="zero") == 1
+        await it.chat()
+        assert it.metric("engine_programs", engine="zero") == 1, "nobody can come back to it"
+
+
 async def test_a_pool_is_served_by_its_engines_only() -> None:
     quick, broad = ScriptedEngine(HELLO, name="quick"), ScriptedEngine(HELLO, name="broad")
     quick.pool, broad.pool = "latency", "throughput"
