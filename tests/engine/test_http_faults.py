@@ -61,11 +61,15 @@ async def test_an_error_is_put_down_to_whose_fault_it_is(
     assert said in str(caught.value)
 
 
-async def test_who_is_refused_hears_when_to_come_again() -> None:
-    manner = refuses(429, {"error": {"message": "full"}}, **{"retry-after": "7"})
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("7", 7), ("2.5", 2.5), ("0", 1), ("-3", 1), ("1e9", 59), ("nan", 1), ("tomorrow", 1)],
+)
+async def test_who_is_refused_hears_when_to_come_again(said: str, meant: float) -> None:
+    manner = refuses(429, {"error": {"message": "full"}}, **{"retry-after": said})
     with pytest.raises(EngineBusy) as caught:
         await answered(Upstream(manner), call())
-    assert caught.value.retry_after_s == 7
+    assert caught.value.retry_after_s == meant
 
 
 async def test_a_wrong_field_is_named() -> None:
