@@ -3,6 +3,7 @@
 import argparse
 
 from benchmarks.commands import Command
+from benchmarks.hop import HOP
 from benchmarks.identity import IDENTITY
 from benchmarks.streaming import STREAMING
 from benchmarks.tools_live import TOOLS_LIVE
@@ -12,6 +13,7 @@ from benchmarks.tools_speed import TOOLS_SPEED
 
 COMMANDS: tuple[Command, ...] = (
     STREAMING,
+    HOP,
     TOOLS_SIM,
     TOOLS_LIVE,
     TOOLS_SPEED,

@@ -6,7 +6,11 @@ from engine.protocol import Engine
 
 def build(config: EngineConfig) -> Engine:
     """Make the engine that `config.kind` names, not yet started."""
-    # The one lazy import: backends are optional and heavy.
+    # The lazy imports: backends are optional, and one of them is heavy.
+    if config.kind == "http":
+        from engine.http.backend import HttpEngine
+
+        return HttpEngine(config)
     from engine.vllm.backend import VllmEngine
 
     return VllmEngine(config)

@@ -1,24 +1,68 @@
 """What an operator says about one engine."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from engine.types import Pool
 
 DeviceIndex = Annotated[int, Field(ge=0)]
+Flavour = Literal["auto", "vllm", "sglang", "openai"]
+
+HTTP_ONLY = ("url", "key_env", "flavour", "http")
+VLLM_ONLY = (
+    "devices",
+    "dtype",
+    "max_model_len",
+    "kv_cache_gib",
+    "tool_parser",
+    "reasoning_parser",
+    "scheduling",
+    "args",
+)
+
+
+class HttpBounds(BaseModel):
+    """How long, and how much at once, a server met over HTTP is waited for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    connections: int = Field(default=1024, ge=1)
+    """Requests that may be with the server at once."""
+    connect_s: float = Field(default=5.0, gt=0)
+    first_byte_s: float = Field(default=120.0, gt=0)
+    """Until a stream begins."""
+    idle_s: float = Field(default=60.0, gt=0)
+    """Between two pieces of a stream."""
+    answer_s: float = Field(default=600.0, gt=0)
+    """Until an answer that is not streamed is whole."""
+    load_s: float = Field(default=1.0, gt=0)
+    """Between two looks at the server's `/metrics`."""
 
 
 class EngineConfig(BaseModel):
-    """One engine of the profile."""
+    """One engine of the profile: vLLM in the gateway's process, or a server met over HTTP."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")
     """Names the engine in metrics, logs and headers."""
-    kind: Literal["vllm"] = "vllm"
+    kind: Literal["vllm", "http"] = "vllm"
     model: str = Field(min_length=1)
-    """A folder or a hub id."""
+    """A folder or a hub id; of an HTTP engine, the model's name there."""
     served_name: str | None = Field(default=None, min_length=1)
     """What clients call the model; by default the engine's name."""
+    weight: float = Field(default=1.0, gt=0)
+    """Its share of the work beside other engines of the same model."""
+    pool: Pool | None = None
+    """What the engine is tuned for; a request may ask for one of the two."""
+    url: str | None = Field(default=None, pattern=r"^https?://[^/@?#]+(/[^?#]*)?$")
+    """Where the server answers, such as http://gpu1:8000; its API is under /v1."""
+    key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Variable with the key the server wants."""
+    flavour: Flavour = "auto"
+    """What the server is; auto finds out. Of `openai` no load can be read."""
+    http: HttpBounds = HttpBounds()
     devices: tuple[DeviceIndex, ...] | None = None
     """GPUs of this engine, as CUDA_VISIBLE_DEVICES numbers them; all when left out."""
     dtype: str = "auto"
@@ -49,3 +93,15 @@ class EngineConfig(BaseModel):
     def model_name(self) -> str:
         """What clients call the model."""
         return self.served_name or self.name
+
+    @model_validator(mode="after")
+    def know_kind(self) -> Self:
+        """A setting that this kind of engine would ignore is refused."""
+        if self.kind == "http" and self.url is None:
+            raise ValueError("an engine of kind 'http' needs a url")
+        fields = type(self).model_fields
+        for name in VLLM_ONLY if self.kind == "http" else HTTP_ONLY:
+            # By value: settings that were written out and read back have every field set.
+            if getattr(self, name) != fields[name].get_default(call_default_factory=True):
+                raise ValueError(f"'{name}' means nothing to an engine of kind '{self.kind}'")
+        return self

@@ -6,27 +6,39 @@ from typing import Protocol
 
 from prometheus_client.registry import Collector
 
-from engine.types import Call, EngineLoad, Event
+from engine.types import Call, EngineLoad, Event, Pool
 
 
-class Engine(Protocol):
-    """One engine that generates, wherever it runs."""
+class Generator(Protocol):
+    """What writes the turns of a request."""
 
     name: str
+
+    def generate(self, call: Call) -> AsyncGenerator[Event, None]:
+        """Generate; closing the generator aborts in the engine. Raises EngineError."""
+
+
+class Engine(Generator, Protocol):
+    """One engine that generates, wherever it runs."""
+
     model: str
     """What clients call the model."""
     max_model_len: int
-    """Tokens of context, prompt and answer together."""
+    """Tokens of context, prompt and answer together; 0 while it is not known."""
+    weight: float
+    """Its share of the work beside other engines of the same model."""
+    pool: Pool | None
+    """What it is tuned for."""
     died: asyncio.Event
     """Set at once when the engine is gone for good."""
     collector: Collector
     """The engine's own metrics, labelled with its name."""
 
     async def start(self) -> None:
-        """Load the model and answer a first token. Raises StartFailed."""
+        """Load the model and answer a first token.
 
-    def generate(self, call: Call) -> AsyncGenerator[Event, None]:
-        """Generate; closing the generator aborts in the engine. Raises EngineError."""
+        Raises StartFailed, or NotReady when the engine may answer later without being started anew.
+        """
 
     def load(self) -> EngineLoad:
         """What the engine does now; costs nothing, asks nobody."""

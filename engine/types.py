@@ -12,6 +12,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from engine.passed import Passed as Passed
+
+Pool: TypeAlias = Literal["latency", "throughput"]
 Endpoint: TypeAlias = Literal["chat", "completion"]
 FinishReason: TypeAlias = Literal[
     "stop", "length", "tool_calls", "content_filter", "abort", "repetition"
@@ -24,7 +27,8 @@ class Call:
 
     `body` is the OpenAI request as decoded JSON; the engine checks it with its own request model,
     so that a field the engine learns is a field the API has. With `stream` false every choice
-    comes in one `Delta`.
+    comes in one `Delta`. With `verbatim` the caller takes the answer as a server wrote it: an
+    engine that has it so gives `Passed` instead of `Started`, `Delta` and `ChoiceDone`.
     """
 
     id: str
@@ -32,6 +36,9 @@ class Call:
     body: Mapping[str, object]
     stream: bool
     session: str | None = None
+    verbatim: bool = False
+    include_usage: bool = False
+    """Whether a verbatim stream tells the usage at its end."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -99,13 +106,13 @@ class ChoiceDone(msgspec.Struct, frozen=True, gc=False):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """The one last event."""
+    """The one last event; after `Passed` it adds nothing to what the client was told."""
 
     usage: Usage
     extra: dict[str, object] | None = None
 
 
-Event: TypeAlias = Started | Delta | ToolCall | ChoiceDone | Finished
+Event: TypeAlias = Started | Delta | ToolCall | ChoiceDone | Passed | Finished
 
 
 @dataclass(frozen=True, slots=True)

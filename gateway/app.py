@@ -12,20 +12,24 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from engine.errors import NotReady
 from engine.protocol import Engine
 from gateway.access import Access
 from gateway.admission import Queue
-from gateway.api import models, sessions, status
+from gateway.api import engines, models, sessions, status
 from gateway.api.exchange import Receive, Scope, Send
 from gateway.api.generation import Door, Generation
 from gateway.config import GatewayConfig
 from gateway.desk import Desk
 from gateway.errors import GatewayError, Internal, MethodNotAllowed, NotFound
+from gateway.fleet import Fleet
 from gateway.history import History
 from gateway.identity import Names
 from gateway.loop import LoopContext
-from gateway.metrics import MergedCollector, Metrics, Readings
+from gateway.metrics import FleetMetrics, MergedCollector, Metrics, Readings
 from gateway.recognition import Recognition
+from gateway.router import Standing
+from gateway.routes import Routes
 from gateway.sessions import Sessions
 from gateway.tool_client import ToolClient, ToolClientConfig
 from gateway.toolbox import CallRunner
@@ -63,7 +67,15 @@ class Gateway:
         history = History(config.sessions.live)
         context = LoopContext(config.tools, runner, history, self.metrics, time.monotonic)
         turns = Turns(context, self.tools)
-        self.desk = Desk(self.engines, self.sessions, self.queue, turns, self.metrics)
+        self.fleet = Fleet(
+            self.engines,
+            config.routing,
+            config.failures,
+            FleetMetrics(self.registry),
+            time.monotonic,
+        )
+        routes = Routes((engine.model for engine in engines), config.routing)
+        self.desk = Desk(self.fleet, routes, self.sessions, self.queue, turns, self.metrics)
         self.stopping = False
         self._register()
 
@@ -81,7 +93,8 @@ class Gateway:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.registry.register(MergedCollector(engine.collector for engine in self.engines))
-        queue, sessions = self.queue, self.sessions
+        queue, sessions, fleet = self.queue, self.sessions, self.fleet
+        members = fleet.members
         self.registry.register(
             Readings(
                 {
@@ -99,6 +112,26 @@ class Gateway:
                         "Requests that are admitted and have not ended.",
                         "",
                         lambda: {"": float(queue.running)},
+                    ),
+                    "roundhouse_engine_ready": (
+                        "1 while requests are sent to the engine.",
+                        "engine",
+                        lambda: {n: float(m.standing is Standing.WELL) for n, m in members.items()},
+                    ),
+                    "roundhouse_engine_requests": (
+                        "This gateway's requests that are with the engine.",
+                        "engine",
+                        lambda: {n: float(m.in_flight) for n, m in members.items()},
+                    ),
+                    "roundhouse_engine_programs": (
+                        "Active sessions at home on the engine.",
+                        "engine",
+                        lambda: fleet.programs,
+                    ),
+                    "roundhouse_engine_kv_used_ratio": (
+                        "Share of the engine's KV cache that running requests use, 0 if not known.",
+                        "engine",
+                        lambda: {n: m.engine.load().kv_used_ratio for n, m in members.items()},
                     ),
                     "roundhouse_sessions": (
                         "Live sessions by what their agent does.",
@@ -118,14 +151,24 @@ class Gateway:
             stack.push_async_callback(self._close_engines)
             async with asyncio.TaskGroup() as starting:
                 for engine in self.engines:
-                    starting.create_task(engine.start())
+                    starting.create_task(self._start(engine))
             watching = await stack.enter_async_context(asyncio.TaskGroup())
-            watches = [watching.create_task(self._watch(engine)) for engine in self.engines]
+            watches = [
+                watching.create_task(watch)
+                for member in self.fleet.members.values()
+                for watch in (self._watch(member.engine), self.fleet.recover(member))
+            ]
             try:
                 yield
             finally:
                 for watch in watches:
                     watch.cancel()
+
+    async def _start(self, engine: Engine) -> None:
+        try:
+            await engine.start()
+        except NotReady as error:  # the others serve; this one joins them when it answers
+            self.fleet.eject(engine, str(error))
 
     async def _watch(self, engine: Engine) -> None:
         up = self.metrics.engine_up.labels(engine.name)
@@ -186,6 +229,8 @@ def create_app(gateway: Gateway) -> Front:
     pages.include_router(
         status.routes(desk, gateway.registry, config.health_s, lambda: gateway.stopping)
     )
+    admin_key = config.admin_key.get_secret_value() if config.admin_key is not None else None
+    pages.include_router(engines.routes(gateway.fleet, admin_key))
     pages.add_exception_handler(GatewayError, _on_gateway_error)
     pages.add_exception_handler(HTTPException, _on_http_exception)
     pages.add_exception_handler(Exception, _on_bug)

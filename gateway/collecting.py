@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from engine.types import ChoiceDone, Delta, Finished, Started, Usage
+import msgspec
+
+from engine.types import ChoiceDone, Delta, Finished, Passed, Started, Usage
 from gateway.events import LoopReport, ServerCallDone, TurnEvent
 from gateway.streaming import report_json, text_choice, tool_event, usage_json
 from gateway.wire import ApiRequest
@@ -76,6 +78,7 @@ class ChatBody:
         self._usage = Usage(0, 0)
         self._tools: list[dict[str, object]] = []
         self._report: LoopReport | None = None
+        self._passed: bytes | None = None
 
     def add(self, event: TurnEvent) -> None:
         """Take the next event."""
@@ -91,9 +94,13 @@ class ChatBody:
             self._tools.append({"arguments": event.arguments, **tool_event(event)})
         elif isinstance(event, LoopReport):
             self._report = event
+        elif isinstance(event, Passed):
+            self._passed = event.data
 
-    def body(self) -> dict[str, object]:
+    def body(self) -> object:
         """OpenAI's answer object."""
+        if self._passed is not None:
+            return _repeated(self._passed, self._extra)
         choices = [self._choice(index, choice) for index, choice in sorted(self._choices.items())]
         body = {**self._head, "choices": choices, "usage": usage_json(self._usage), **self._extra}
         if self._report is not None:
@@ -113,6 +120,13 @@ class ChatBody:
         if choice.token_ids is not None:
             body["token_ids"] = choice.token_ids
         return body
+
+
+def _repeated(passed: bytes, extra: dict[str, object]) -> object:
+    """A server's own answer, with what OpenAI's repeats of the request."""
+    if not extra:
+        return msgspec.Raw(passed)
+    return msgspec.json.decode(passed, type=dict[str, object]) | extra
 
 
 def _joined(parts: list[object]) -> object:
@@ -135,6 +149,7 @@ class CompletionBody:
         self._deltas: dict[int, Delta] = {}
         self._done: dict[int, ChoiceDone] = {}
         self._finished = Finished(Usage(0, 0))
+        self._passed: bytes | None = None
 
     def add(self, event: TurnEvent) -> None:
         """Take the next event; a text completion that is not streamed has one `Delta` a choice."""
@@ -144,9 +159,13 @@ class CompletionBody:
             self._done[event.index] = event
         elif isinstance(event, Finished):
             self._finished = event
+        elif isinstance(event, Passed):
+            self._passed = event.data
 
-    def body(self) -> dict[str, object]:
+    def body(self) -> object:
         """OpenAI's answer object."""
+        if self._passed is not None:
+            return msgspec.Raw(self._passed)
         choices = [
             text_choice(delta, self._done.get(index))
             for index, delta in sorted(self._deltas.items())

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from engine.types import Pool
+
 # Names in use, ours first. Not among them: x-request-id, x-trace-id and x-correlation-id, which
 # most clients make anew for every request; x-user-id, a person; x-session-token, a worker.
 SESSION_HEADERS = (
@@ -106,6 +108,52 @@ class SessionsConfig(_Frozen):
     """Headers that say that this is the session's last request."""
 
 
+class ChoiceConfig(_Frozen):
+    """A model an alias may mean, and when: every condition that is set must hold."""
+
+    model: str
+    pool: Pool | None = None
+    """Only engines that are tuned for this."""
+    prompt_chars: int | None = Field(default=None, ge=1)
+    """The prompt has at least so many characters."""
+    tools: bool | None = None
+    """The request has tools, or has none."""
+    turns: int | None = Field(default=None, ge=1)
+    """The conversation has at least so many assistant messages."""
+
+
+class RoutingConfig(_Frozen):
+    """Which engine serves a request."""
+
+    aliases: dict[str, str | tuple[ChoiceConfig, ...]] = Field(default_factory=dict)
+    """Other names of models: one model, or choices of which the first that fits is taken."""
+    active_s: float = Field(default=300.0, gt=0)
+    """How long after its last request a session counts as one of its engine's programs."""
+    prefix_s: float = Field(default=300.0, gt=0)
+    """How long an engine is thought to keep a system prompt it has served."""
+    spill_requests: int = Field(default=8, ge=1)
+    spill_ratio: float = Field(default=2.0, ge=1)
+    """A session leaves its engine when that has more than `spill_ratio` times the requests of the
+    least busy one, and `spill_requests` more."""
+
+
+class FailuresConfig(_Frozen):
+    """How failures of engines stay small."""
+
+    in_a_row: int = Field(default=3, ge=1)
+    """So many failed requests, none well between them, take an engine out of the routing."""
+    probe_s: float = Field(default=1.0, gt=0)
+    """After that it is asked for a token; the wait doubles with every failure."""
+    probe_max_s: float = Field(default=8.0, gt=0)
+    probe_timeout_s: float = Field(default=10.0, gt=0)
+    attempts: int = Field(default=3, ge=1)
+    """Engines that one request may be sent to, before its first byte."""
+    retry_ratio: float = Field(default=0.2, ge=0, le=1)
+    """Retries of all requests together, as a share of them."""
+    retry_burst: int = Field(default=10, ge=0)
+    """Retries that may come at once after a quiet time."""
+
+
 class GatewayConfig(_Frozen):
     """The whole of it."""
 
@@ -113,6 +161,8 @@ class GatewayConfig(_Frozen):
     port: int = Field(default=8000, ge=0, le=65535)
     api_keys: tuple[SecretStr, ...] = ()
     """Keys clients must show; without any, everybody is served. Better from ROUNDHOUSE_API_KEYS."""
+    admin_key: SecretStr | None = None
+    """Opens /v1/engines, where engines are drained. Better from ROUNDHOUSE_ADMIN_KEY."""
     body_mib: float = Field(default=32.0, gt=0)
     """The largest request body."""
     health_s: float = Field(default=5.0, gt=0)
@@ -120,5 +170,7 @@ class GatewayConfig(_Frozen):
     shutdown_s: float = Field(default=20.0, gt=0)
     """How long running requests may go on after SIGTERM."""
     queue: QueueConfig = QueueConfig()
+    routing: RoutingConfig = RoutingConfig()
+    failures: FailuresConfig = FailuresConfig()
     tools: ToolsConfig = ToolsConfig()
     sessions: SessionsConfig = SessionsConfig()

@@ -10,15 +10,16 @@ GatewayError                     status, type, code, message, param, headers
 ├── Overloaded              429  always with Retry-After
 ├── Internal                500  our bug
 ├── GenerationFailed        500  this request failed in the engine
-├── EngineGone              503  the engine died, or none is left
+├── EngineGone              503  the engine died or does not answer, or none is left
 ├── ToolsDown               503  the tools service does not answer
 └── Stopping                503  the gateway is shutting down
 """
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from engine.errors import BadCall, ContextOverflow, EngineBusy, EngineDead, EngineError
+from engine.errors import BadCall, ContextOverflow, EngineAway, EngineBusy, EngineDead, EngineError
 
 
 class GatewayError(Exception):
@@ -158,7 +159,10 @@ def from_engine(error: EngineError) -> GatewayError:
     if isinstance(error, BadCall):
         return BadRequest(message, param=error.param)
     if isinstance(error, EngineBusy):
-        return Overloaded(message, retry_after_s=1, code="engine_busy")
+        wait_s = min(59, max(1, math.ceil(error.retry_after_s)))
+        return Overloaded(message, retry_after_s=wait_s, code="engine_busy")
+    if isinstance(error, EngineAway):
+        return EngineGone(message, headers={"retry-after": "1"})
     if isinstance(error, EngineDead):
         return EngineGone(message)
     return GenerationFailed(message)

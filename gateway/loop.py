@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from engine.protocol import Engine
+from engine.protocol import Generator
 from engine.types import (
     Call,
     ChoiceDone,
@@ -58,7 +58,7 @@ class LoopContext:
 class Job:
     """One request with server-side tools; `after` is the last message the client sent."""
 
-    engine: Engine
+    engine: Generator
     request: ApiRequest
     session: Session
     answer_id: str
@@ -119,7 +119,6 @@ class ToolLoop:
         self, turn: Turn, tasks: Tasks, group: asyncio.TaskGroup
     ) -> AsyncGenerator[TurnEvent, None]:
         body = self._next_body()
-        self._context.metrics.turns.labels(self._job.engine.name).inc()
         self._job.session.phase = Phase.GENERATING
         group_id = secrets.token_hex(8)
         number, turn_id = self._bounds.turns, self._job.answer_id
@@ -127,7 +126,9 @@ class ToolLoop:
             turn_id = f"{turn_id}-{number}"
         # Streamed in any case: a call starts while the model still writes the next one.
         call = Call(turn_id, "chat", body, True, self._job.session.id)
-        async with aclosing(self._job.engine.generate(call)) as events:
+        generating = self._job.engine.generate(call)
+        self._context.metrics.turns.labels(self._job.engine.name).inc()
+        async with aclosing(generating) as events:
             while (event := await self._next(events, turn)) is not None:
                 if isinstance(event, ToolCall) and event.name in self._offered:
                     turn.calls.append(event)

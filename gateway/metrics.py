@@ -114,6 +114,43 @@ class Metrics:
         )
 
 
+class FleetMetrics:
+    """Instruments of the engines as a fleet."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.ejections = Counter(
+            "roundhouse_engine_ejections",
+            "How often an engine was taken out of the routing for its failures.",
+            ["engine"],
+            registry=registry,
+        )
+        self.failures = Counter(
+            "roundhouse_engine_failures",
+            "Requests and probes that failed by an engine's fault.",
+            ["engine"],
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "roundhouse_engine_refusals",
+            "Requests that an engine refused for being full.",
+            ["engine"],
+            registry=registry,
+        )
+        self.retries = Counter(
+            "roundhouse_retries",
+            "Requests sent to another engine before their first byte, or not for want of budget.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.moves = Counter(
+            "roundhouse_session_moves",
+            "Sessions that left their home, by its state: dead, ejected, draining, overloaded, "
+            "failed (for this very request), elsewhere (it does not serve what is asked for).",
+            ["reason"],
+            registry=registry,
+        )
+
+
 class Readings(Collector):
     """Gauges that are read when scraped: {name: (documentation, label, read)}.
 

@@ -66,10 +66,11 @@ def read(path: Path) -> ProcessConfig:
     if not names or len(set(names)) < len(names):
         raise ValueError(f"{path}: engines must be at least one, with names of their own")
     keys = [key for key in os.environ.get("ROUNDHOUSE_API_KEYS", "").split(",") if key.strip()]
-    if not keys:
-        return config
     api_keys = (*config.gateway.api_keys, *(SecretStr(key.strip()) for key in keys))
-    gateway = config.gateway.model_copy(update={"api_keys": api_keys})
+    secrets: dict[str, object] = {"api_keys": api_keys}
+    if admin_key := os.environ.get("ROUNDHOUSE_ADMIN_KEY", "").strip():
+        secrets["admin_key"] = SecretStr(admin_key)
+    gateway = config.gateway.model_copy(update=secrets)
     return config.model_copy(update={"gateway": gateway})
 
 

@@ -2,26 +2,95 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+
+KV_FULL = 0.95
+# Engines whose load is so near the least are alike, and the one with the prefix is taken.
+NEAR = 1.1
+
+
+class Standing(IntEnum):
+    """What may be sent to an engine; the higher is asked only when there is no lower."""
+
+    WELL = 0
+    EJECTED = 1
+    """It has failed; asked when all have, because a refusal would be no better."""
+    DRAINING = 2
+    DEAD = 3
+
+    @property
+    def serves(self) -> bool:
+        """Whether requests may be sent at all."""
+        return self <= Standing.EJECTED
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An engine that serves the asked model; `in_flight` counts this gateway's own requests."""
+    """An engine that serves the asked model.
+
+    `in_flight` counts this gateway's own requests, `reported` all that the engine has said to run
+    or wait, `programs` the sessions at home there; `is_pressed`: it has just refused, being full.
+    """
 
     name: str
-    alive: bool
-    in_flight: int
-    kv_used_ratio: float
+    standing: Standing = Standing.WELL
+    in_flight: int = 0
+    programs: int = 0
+    kv_used_ratio: float = 0.0
+    is_pressed: bool = False
+    has_prefix: bool = False
+    weight: float = 1.0
+    reported: int = 0
+
+    @property
+    def level(self) -> float:
+        """How much it has to do: a program that runs counts twice, for it also computes.
+
+        What is reported lags, but it tells of what others send there.
+        """
+        return (self.programs + max(self.in_flight, self.reported)) / self.weight
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a newcomer would take the KV blocks of others."""
+        return self.is_pressed or self.kv_used_ratio >= KV_FULL
 
 
-def pick(home: str | None, candidates: Sequence[Candidate]) -> str | None:
-    """The home of the session while it lives, else the living engine with the least to do.
+@dataclass(frozen=True, slots=True)
+class Spill:
+    """When a home is overloaded: more than `ratio` times the requests of the best, and `requests`
+    more."""
 
-    Own counts come before the engine's reports, which lag by a step; of two engines with equal
-    counts the one with more free KV wins, then the first named. None when no engine lives.
+    requests: int = 8
+    ratio: float = 2.0
+
+
+def pick(home: str | None, candidates: Sequence[Candidate], spill: Spill) -> Candidate | None:
+    """The session's home while it is fit and not overloaded, else the best of the others.
+
+    Only own counts, which never lag, make a session leave. None when no engine serves.
     """
-    living = [candidate for candidate in candidates if candidate.alive]
-    if any(candidate.name == home for candidate in living):
-        return home
-    best = min(living, key=lambda c: (c.in_flight, c.kv_used_ratio, c.name), default=None)
-    return best.name if best is not None else None
+    standing = min((c.standing for c in candidates), default=Standing.DEAD)
+    if not standing.serves:
+        return None
+    usable = [c for c in candidates if c.standing is standing]
+    best = _best(usable)
+    for candidate in usable:
+        if candidate.name == home and not _is_overloaded(candidate, best, spill):
+            return candidate
+    return best
+
+
+def _best(usable: Sequence[Candidate]) -> Candidate:
+    """Fewest programs first: a shared prefix alone would send every agent to one engine."""
+    roomy = [c for c in usable if not c.is_full] or usable
+    least = min(c.level for c in roomy)
+    near = [c for c in roomy if c.level <= least * NEAR]
+    return min(near, key=lambda c: (not c.has_prefix, c.kv_used_ratio, c.level, c.name))
+
+
+def _is_overloaded(home: Candidate, best: Candidate, spill: Spill) -> bool:
+    if home.is_pressed and not best.is_pressed:
+        return True
+    ours, theirs = home.in_flight / home.weight, best.in_flight / best.weight
+    return ours > spill.ratio * theirs + spill.requests

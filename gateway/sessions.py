@@ -152,6 +152,10 @@ class Sessions:
         counts = Counter(session.phase for session in self._sessions.values())
         return {phase.value: float(counts[phase]) for phase in Phase}
 
+    def __contains__(self, session: Session) -> bool:
+        """Whether the session is live: its client may come back to it."""
+        return self._sessions.get((session.tenant, session.id)) is session
+
     def __len__(self) -> int:
         return len(self._sessions)
 

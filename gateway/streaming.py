@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from engine.types import ChoiceDone, Delta, Finished, Started, ToolCallDelta, Usage
+from engine.types import ChoiceDone, Delta, Finished, Passed, Started, ToolCallDelta, Usage
 from gateway.errors import GatewayError
 from gateway.events import (
     LoopReport,
@@ -125,9 +125,8 @@ class ChatChunks:
         }
         self._head = b"data: " + encode(head)[:-1] + b","
         self._text_head = self._head + OPEN
-        self._extra: dict[str, object] = {}
-        if request.echo:
-            self._extra.update(request.echo)
+        self._extra: dict[str, object] = dict(request.echo or {})
+        self._passed = False
 
     def chunk(self, event: TurnEvent) -> bytes:
         """The bytes of one event."""
@@ -143,7 +142,17 @@ class ChatChunks:
                 # The hot path: constants around one encoded string.
                 return self._text_head + encode(event.text) + CLOSE
             return self._delta(event)
+        if type(event) is Passed:
+            return self._pass(event)
         return self._rare(event)
+
+    def _pass(self, event: Passed) -> bytes:
+        self._passed = True
+        if not self._extra:
+            return event.data
+        # What OpenAI's answer repeats of the request comes once, with the first chunk.
+        extra, self._extra = encode(self._extra), {}
+        return event.data.replace(b"{", extra[:-1] + b",", 1)
 
     def _rare(self, event: TurnEvent) -> bytes:
         if isinstance(event, Started):
@@ -159,7 +168,7 @@ class ChatChunks:
                 choice["stop_reason"] = event.stop_reason
             return self._line([choice])
         if isinstance(event, Finished):
-            return self._finished(event) + DONE
+            return b"" if self._passed else self._finished(event) + DONE
         if isinstance(event, ServerCall | ServerCallStarted | ServerCallDone):
             return self._extension(tool_event(event))
         if isinstance(event, LoopReport):
@@ -223,15 +232,21 @@ class CompletionChunks:
         self._prompt_tokens = 0
         head = {"id": answer_id, "object": "text_completion", "created": created, "model": model}
         self._head = b"data: " + encode(head)[:-1] + b","
+        self._passed = False
 
     def chunk(self, event: TurnEvent) -> bytes:
         """The bytes of one event."""
+        if type(event) is Passed:
+            self._passed = True
+            return event.data
         if isinstance(event, Delta):
             self._tokens[event.index] = event.tokens
             return self._line([text_choice(event, None)])
         if isinstance(event, ChoiceDone):
             return self._line([text_choice(Delta(event.index), event)])
         if isinstance(event, Finished):
+            if self._passed:
+                return b""
             usage = b""
             if self._include_usage:
                 usage = self._line([], {"usage": usage_json(event.usage), **(event.extra or {})})

@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import AsyncGenerator
+from functools import cache
 from typing import cast
 
-from engine.protocol import Engine
+from engine.protocol import Generator
 from engine.types import Call
 from gateway.errors import BadRequest, ToolsDown
 from gateway.events import ToolSpec, TurnEvent
@@ -21,13 +22,14 @@ class Turns:
     def __init__(self, context: LoopContext, client: ToolClient | None) -> None:
         self._context = context
         self._client = client
+        self._turns = cache(context.metrics.turns.labels)
 
     async def begin(
-        self, engine: Engine, request: ApiRequest, session: Session, answer_id: str
+        self, engine: Generator, request: ApiRequest, session: Session, answer_id: str
     ) -> AsyncGenerator[TurnEvent, None]:
         """The events of one request, `Finished` last. Raises GatewayError, also while iterated.
 
-        What needs no loop gets the engine's own events: a layer between costs every token.
+        What needs no loop gets the engine's events as they are: a layer costs every token.
         """
         messages = request.body.get("messages")
         after = messages[-1] if isinstance(messages, list) and messages else None
@@ -37,9 +39,18 @@ class Turns:
             job = Job(engine, request, session, answer_id, after)
             return ToolLoop(self._context, job, offered).run()
         session.phase = Phase.GENERATING
-        self._context.metrics.turns.labels(engine.name).inc()
-        call = Call(answer_id, request.endpoint, request.body, request.stream, session.id)
-        return cast("AsyncGenerator[TurnEvent, None]", engine.generate(call))
+        call = Call(
+            answer_id,
+            request.endpoint,
+            request.body,
+            request.stream,
+            session.id,
+            request.verbatim,
+            request.include_usage,
+        )
+        events = engine.generate(call)
+        self._turns(engine.name).inc()
+        return cast("AsyncGenerator[TurnEvent, None]", events)
 
     def _restored(self, request: ApiRequest, session: Session) -> ApiRequest:
         messages = request.body.get("messages")

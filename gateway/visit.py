@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from io import StringIO
 
-from engine.types import ChoiceDone, Delta, Finished, ToolCall
+from engine.types import ChoiceDone, Delta, Finished, Passed, ToolCall
 from gateway.conversation import Call
 from gateway.events import TurnEvent
 from gateway.identity import Claim
@@ -36,6 +36,9 @@ class Visit:
         """Take an event, before the client is told of it: it may return at once."""
         if isinstance(event, Delta):
             self.hear_text(event.text)
+        elif isinstance(event, Passed):
+            if self._is_chat and self._is_one:
+                self.hear_text(event.text())
         elif isinstance(event, ToolCall):
             self._calls.append((event.id, event.name, event.arguments))
             if self._is_chat:

@@ -44,10 +44,17 @@ class ApiRequest:
     max_tool_calls: int | None = None
     echo: Mapping[str, object] | None = None
     """Fields of the request that OpenAI's answer repeats."""
+    verbatim: bool = False
+    """Whether an answer in OpenAI's own words may be passed on as it is."""
 
 
-def parse(raw: bytes, endpoint: Endpoint, server_label: str) -> ApiRequest:
-    """Read a body. Raises BadRequest naming the field and the remedy."""
+def parse(
+    raw: bytes, endpoint: Endpoint, server_label: str, *, verbatim: bool = False
+) -> ApiRequest:
+    """Read a body. Raises BadRequest naming the field and the remedy.
+
+    `verbatim` says that the caller answers in OpenAI's words, as a server does.
+    """
     body = _object(raw)
     stream = _boolean(body, "stream")
     include_usage, on_every_chunk = _stream_options(body, stream)
@@ -69,6 +76,7 @@ def parse(raw: bytes, endpoint: Endpoint, server_label: str) -> ApiRequest:
         server_tools,
         max_tool_calls,
         echo,
+        verbatim and not on_every_chunk,
     )
 
 

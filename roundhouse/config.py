@@ -137,7 +137,8 @@ def complete(values: Values) -> dict[str, JsonValue]:
 
 
 def locate(engine: JsonValue) -> JsonValue:
-    if isinstance(engine, dict) and engine.get("model") == "demo":
+    # Of an HTTP engine the model's name is the server's, whatever it is.
+    if isinstance(engine, dict) and engine.get("model") == "demo" and engine.get("kind") != "http":
         return {**engine, "model": DEMO}
     return engine
 

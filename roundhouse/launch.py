@@ -14,7 +14,7 @@ from roundhouse.child import Program
 from roundhouse.config import DEMO, Profile
 
 # Secrets travel in the environment; the file holds none.
-SECRETS = {"gateway": {"api_keys"}, "tools_service": {"token"}}
+SECRETS = {"gateway": {"api_keys", "admin_key"}, "tools_service": {"token"}}
 
 
 def programs(profile: Profile, folder: Path, env: Mapping[str, str]) -> tuple[Program, Program]:
@@ -25,8 +25,13 @@ def programs(profile: Profile, folder: Path, env: Mapping[str, str]) -> tuple[Pr
         "ROUNDHOUSE_TOOLS_TOKEN": tools_token(profile, env),
         "PYTHONUNBUFFERED": "1",
     }
-    # Tools run what a model asks for: they don't get the clients' keys.
-    tools_env = {name: value for name, value in shared.items() if name != "ROUNDHOUSE_API_KEYS"}
+    # Tools run what a model asks for: they don't get the clients' keys, nor those of engines.
+    kept = {
+        "ROUNDHOUSE_API_KEYS",
+        "ROUNDHOUSE_ADMIN_KEY",
+        *(engine.key_env for engine in profile.engines),
+    }
+    tools_env = {name: value for name, value in shared.items() if name not in kept}
     return (
         Program("tools_service", argv("tools_service", file), tools_env),
         Program("gateway", argv("gateway", file), shared | gateway_env(profile, env)),
@@ -67,6 +72,10 @@ def gateway_env(profile: Profile, env: Mapping[str, str]) -> dict[str, str]:
     added = {"VLLM_NO_USAGE_STATS": env.get("VLLM_NO_USAGE_STATS", "1")}
     if keys := api_keys(profile, env):
         added["ROUNDHOUSE_API_KEYS"] = ",".join(keys)
+    if admin_key := profile.gateway.admin_key:
+        added["ROUNDHOUSE_ADMIN_KEY"] = (
+            env.get("ROUNDHOUSE_ADMIN_KEY") or admin_key.get_secret_value()
+        )
     if flavour() == "cpu" and all(engine.model == DEMO for engine in profile.engines):
         # So small a model is many times slower when threads wait for each other.
         added["OMP_NUM_THREADS"] = env.get("OMP_NUM_THREADS", "1")

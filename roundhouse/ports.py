@@ -1,4 +1,4 @@
-"""Is a port free?"""
+"""Is a port free, and does somebody answer at one?"""
 
 import socket
 
@@ -11,3 +11,12 @@ def taken(host: str, port: int) -> bool:
     except OSError:
         return True
     return False
+
+
+def answers(host: str, port: int, timeout_s: float = 3.0) -> bool:
+    """Does anybody take a call there?"""
+    try:
+        socket.create_connection((host, port), timeout_s).close()
+    except OSError:
+        return False
+    return True

@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from engine.config import EngineConfig
 from roundhouse.checks import Finding, State
 from roundhouse.config import Profile
 from roundhouse.launch import api_keys
-from roundhouse.ports import taken
+from roundhouse.ports import answers, taken
 from roundhouse.probes import Machine, hub_cache
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -28,6 +29,9 @@ def check_profile(profile: Profile, machine: Machine, env: Mapping[str, str]) ->
     yield check_port("tools port", "--tools-port", tools.host, tools.port)
     yield check_keys(profile, env)
     for engine in profile.engines:
+        if engine.kind == "http":
+            yield check_server(engine, env)
+            continue
         yield check_model(engine, machine, env)
         yield from check_devices(engine, machine)
     yield check_memory(profile, machine)
@@ -49,6 +53,19 @@ def check_keys(profile: Profile, env: Mapping[str, str]) -> Finding:
         return Finding("API keys", State.OK, "none; only this machine can ask")
     remedy = "set ROUNDHOUSE_API_KEYS"
     return Finding("API keys", State.WARN, "none: the network can use your model", remedy)
+
+
+def check_server(engine: EngineConfig, env: Mapping[str, str]) -> Finding:
+    """An engine in another process: its key, and whether anybody takes calls at its address."""
+    what = f"engine {engine.name}"
+    if engine.key_env is not None and not env.get(engine.key_env):
+        return Finding(what, State.FAULT, f"{engine.key_env} is not set", "set it to the key")
+    parts = urlsplit(engine.url or "")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if answers(parts.hostname or "", port):
+        return Finding(what, State.OK, f"{engine.url} takes calls")
+    remedy = "start the server, or mend the url; the gateway starts without it and waits for it"
+    return Finding(what, State.WARN, f"nobody answers at {engine.url}", remedy)
 
 
 def check_model(engine: EngineConfig, machine: Machine, env: Mapping[str, str]) -> Finding:
@@ -111,7 +128,8 @@ def check_memory(profile: Profile, machine: Machine) -> Finding:
     caches = 0.0
     if not machine.gpus:
         caches = sum(engine.kv_cache_gib or 0 for engine in profile.engines)
-    needed = PROCESSES_GIB * len(profile.engines) + caches
+    local = sum(engine.kind != "http" for engine in profile.engines)
+    needed = PROCESSES_GIB * local + caches
     detail = f"{machine.memory_gib:.1f} GiB free, about {needed:.0f} GiB and the weights needed"
     if machine.memory_gib >= needed:
         return Finding("memory", State.OK, detail)

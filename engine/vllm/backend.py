@@ -40,6 +40,8 @@ class VllmEngine:
         self._closing = False
         self.name = config.name
         self.model = config.model_name
+        self.weight = config.weight
+        self.pool = config.pool
         self.max_model_len = 0
         self.died = asyncio.Event()
         self._vllm_metrics = EngineCollector(config.name)

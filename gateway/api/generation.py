@@ -5,10 +5,11 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from engine.errors import EngineError
-from engine.types import Delta, Endpoint, Finished, Started
+from engine.types import Delta, Endpoint, Finished, Passed
 from gateway.access import Access
 from gateway.api.exchange import (
     Disconnected,
@@ -36,6 +37,7 @@ from gateway.events import TurnEvent
 from gateway.identity import Claim, Names
 from gateway.metrics import Metrics
 from gateway.recognition import Recognition
+from gateway.routes import POOL_HEADER, Target
 from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
 from gateway.visit import Visit
 from gateway.wire import ApiRequest, parse
@@ -62,7 +64,7 @@ class Body(Protocol):
     def add(self, event: TurnEvent) -> None:
         """Take the next event."""
 
-    def body(self) -> dict[str, object]:
+    def body(self) -> object:
         """The answer."""
 
 
@@ -71,7 +73,7 @@ class Asked:
     """A request with what is known of it before it is served."""
 
     request: ApiRequest
-    model: str
+    target: Target
     visit: Visit
     answer_id: str
     arrived_s: float
@@ -102,6 +104,9 @@ class Generation:
         self._door = door
         self._desk = desk
         self._metrics = metrics
+        # Looking a label up costs Prometheus' library a lock and more; engines and ends are few.
+        self._ended = cache(metrics.requests.labels)
+        self._tokens = cache(metrics.tokens.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; it ends in exactly one outcome."""
@@ -122,18 +127,19 @@ class Generation:
             outcome = "internal_error"
             await _tell(exchange, Internal("an internal error; the log has more"), answer_id)
         finally:
-            self._metrics.requests.labels(self._endpoint, outcome).inc()
+            self._ended(self._endpoint, outcome).inc()
             took_s = time.perf_counter() - arrived_s
             self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
 
     async def _serve(self, exchange: Exchange, answer_id: str, arrived_s: float) -> None:
         tenant = self._door.access.tenant(exchange.headers.get("authorization"))
         raw = await exchange.body(int(self._config.body_mib * 2**20))
-        request = parse(raw, self._endpoint, self._config.tools.server_label)
+        label = self._config.tools.server_label
+        request = parse(raw, self._endpoint, label, verbatim=True)
         claim = self._door.names.claim(tenant, exchange.headers, request)
-        model = self._desk.resolve(request.model)
+        target = self._desk.resolve(request, exchange.headers.get(POOL_HEADER))
         visit = self._recognise(claim, answer_id)
-        asked = Asked(request, model, visit, answer_id, arrived_s)
+        asked = Asked(request, target, visit, answer_id, arrived_s)
         await while_connected(exchange, self._answer(exchange, asked))
 
     def _recognise(self, claim: Claim, answer_id: str) -> Visit:
@@ -145,7 +151,7 @@ class Generation:
 
     async def _answer(self, exchange: Exchange, asked: Asked) -> None:
         identity = asked.visit.identity
-        serving = self._desk.serve(asked.request, asked.model, identity, asked.answer_id)
+        serving = self._desk.serve(asked.request, asked.target, identity, asked.answer_id)
         try:
             async with serving as served:
                 if asked.visit.is_last:
@@ -168,31 +174,33 @@ class Generation:
         headers: Mapping[str, str],
     ) -> None:
         made = ChatChunks if self._endpoint == "chat" else CompletionChunks
-        chunks: Chunks = made(asked.request, asked.answer_id, asked.model, int(time.time()))
-        events, engine, visit = served.events, served.engine, asked.visit
+        chunks: Chunks = made(asked.request, asked.answer_id, asked.target.model, int(time.time()))
+        engine, visit = served.engine, asked.visit
         hear_text = visit.hear_text
-        first = await anext(events)  # an error before the first event still has its own status
-        visit.hear(first)
-        await exchange.stream(headers)
-        await _write(exchange, chunks.chunk(first))
+        await exchange.stream(headers)  # only now: an error before the first event has a status
+        visit.hear(served.first)
+        await _write(exchange, chunks.chunk(served.first))
         between = self._metrics.inter_token.labels(engine)
         last_s = 0.0
-        async for event in events:
-            if type(event) is not Delta:
+        if type(served.first) is Passed:
+            last_s = time.perf_counter()
+            self._metrics.first_token.labels(engine).observe(last_s - asked.arrived_s)
+        async for event in served.events:
+            if type(event) is Delta:
+                hear_text(event.text)
+            else:
                 visit.hear(event)
-                await _write(exchange, chunks.chunk(event))
-                if type(event) is Finished:
-                    self._count(engine, event)
-                continue
-            hear_text(event.text)
             if data := chunks.chunk(event):
                 await exchange.write(data)
-            now_s = time.perf_counter()
-            if last_s:
-                between.observe(now_s - last_s)
-            else:
-                self._metrics.first_token.labels(engine).observe(now_s - asked.arrived_s)
-            last_s = now_s
+            if type(event) is Delta or type(event) is Passed:
+                now_s = time.perf_counter()
+                if last_s:
+                    between.observe(now_s - last_s)
+                else:
+                    self._metrics.first_token.labels(engine).observe(now_s - asked.arrived_s)
+                last_s = now_s
+            elif type(event) is Finished:
+                self._count(engine, event)
         await exchange.end()
 
     async def _whole(
@@ -203,23 +211,24 @@ class Generation:
         headers: Mapping[str, str],
     ) -> None:
         kind = ChatBody if self._endpoint == "chat" else CompletionBody
-        body: Body = kind(asked.request, asked.answer_id, asked.model, int(time.time()))
+        body: Body = kind(asked.request, asked.answer_id, asked.target.model, int(time.time()))
         engine, visit = served.engine, asked.visit
+        took_s = time.perf_counter() - asked.arrived_s
+        self._metrics.first_token.labels(engine).observe(took_s)
+        body.add(served.first)
+        visit.hear(served.first)
         async for event in served.events:
             body.add(event)
             visit.hear(event)
-            if type(event) is Started:
-                took_s = time.perf_counter() - asked.arrived_s
-                self._metrics.first_token.labels(engine).observe(took_s)
-            elif type(event) is Finished:
+            if type(event) is Finished:
                 self._count(engine, event)
         await exchange.json(200, body.body(), headers)
 
     def _count(self, engine: str, event: Finished) -> None:
-        tokens, usage = self._metrics.tokens, event.usage
-        tokens.labels(engine, "prompt").inc(usage.prompt_tokens)
-        tokens.labels(engine, "cached").inc(usage.cached_tokens)
-        tokens.labels(engine, "completion").inc(usage.completion_tokens)
+        usage = event.usage
+        self._tokens(engine, "prompt").inc(usage.prompt_tokens)
+        self._tokens(engine, "cached").inc(usage.cached_tokens)
+        self._tokens(engine, "completion").inc(usage.completion_tokens)
 
 
 async def _write(exchange: Exchange, data: bytes) -> None:

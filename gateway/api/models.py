@@ -14,13 +14,9 @@ def routes(access: Access, desk: Desk, started: int) -> APIRouter:
     router = APIRouter()
 
     def card(name: str) -> dict[str, Any]:
-        return {
-            "id": name,
-            "object": "model",
-            "created": started,
-            "owned_by": "roundhouse",
-            "max_model_len": desk.models[name].max_model_len,
-        }
+        told = {"id": name, "object": "model", "created": started, "owned_by": "roundhouse"}
+        length = desk.models[name]
+        return {**told, "max_model_len": length} if length else told
 
     @router.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:

@@ -30,6 +30,9 @@ async def test_every_gauge_is_read_when_asked_for() -> None:
         assert it.metric("queue_oldest_seconds") > 0
         assert it.metric("sessions", phase="generating") == 1
         assert it.metric("sessions", phase="queued") == 1
+        engine.kv_used_ratio = 0.5
+        for name, value in (("ready", 1), ("requests", 1), ("programs", 1), ("kv_used_ratio", 0.5)):
+            assert it.metric(f"engine_{name}", engine="zero") == value
         shown = await page(it)
         for name in ("queue_depth", "queue_oldest_seconds", "requests_running", "sessions"):
             assert f"# TYPE roundhouse_{name} gauge" in shown

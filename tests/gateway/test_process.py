@@ -12,7 +12,8 @@ ENGINE = {"name": "zero", "model": "m"}
 
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ROUNDHOUSE_API_KEYS", raising=False)
+    for name in ("ROUNDHOUSE_API_KEYS", "ROUNDHOUSE_ADMIN_KEY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def written(folder: Path, **parts: object) -> Path:
@@ -52,6 +53,9 @@ def test_keys_of_the_environment_join_those_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROUNDHOUSE_API_KEYS", "b, c,,")
+    monkeypatch.setenv("ROUNDHOUSE_ADMIN_KEY", "d")
     config = read(written(tmp_path, engines=[ENGINE], gateway={"api_keys": ["a"]}))
     assert [key.get_secret_value() for key in config.gateway.api_keys] == ["a", "b", "c"]
     assert "a" not in repr(config.gateway.api_keys)
+    assert config.gateway.admin_key is not None
+    assert config.gateway.admin_key.get_secret_value() == "d"

@@ -7,8 +7,8 @@ from typing import TypeAlias
 from prometheus_client import Gauge
 from prometheus_client.registry import Collector
 
-from engine.errors import EngineDead, EngineError, StartFailed
-from engine.types import Call, EngineLoad, Event
+from engine.errors import EngineDead, EngineError
+from engine.types import Call, EngineLoad, Event, Pool
 
 Step: TypeAlias = Event | asyncio.Event | Exception
 """What a turn does next: give an event, wait until something has happened, or fail."""
@@ -29,6 +29,8 @@ class ScriptedEngine:
     ) -> None:
         self.name = name
         self.model = model
+        self.weight = 1.0
+        self.pool: Pool | None = None
         self.max_model_len = 4096
         self.died = asyncio.Event()
         self.turns = turns
@@ -39,7 +41,7 @@ class ScriptedEngine:
         self.kv_used_ratio = 0.0
         self.ailment: EngineError | TimeoutError | None = None
         self.start_gate: asyncio.Event | None = None
-        self.start_failure: StartFailed | None = None
+        self.start_failure: EngineError | None = None
         self._check = check
         gauge = Gauge("scripted_calls", "Calls so far.", ["engine"], registry=None)
         gauge.labels(name).set_function(lambda: len(self.calls))

@@ -11,9 +11,9 @@ import msgspec
 import uvicorn
 from openai import AsyncOpenAI
 
+from engine.protocol import Engine
 from gateway.app import Gateway, create_app
 from gateway.config import GatewayConfig
-from tests.parts.engine import ScriptedEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(*engines: ScriptedEngine, **settings: object) -> AsyncGenerator[Served]:
+async def served(*engines: Engine, **settings: object) -> AsyncGenerator[Served]:
     """Serve the engines with a gateway of these settings."""
     gateway = Gateway(GatewayConfig.model_validate(settings), engines, None)
     async with gateway.running(), listening(gateway) as server, aiohttp.ClientSession() as http:

@@ -1,6 +1,7 @@
 """`roundhouse doctor`: every fault is found and comes with its remedy."""
 
 import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from roundhouse.profile_checks import (
     check_keys,
     check_memory,
     check_model,
+    check_server,
 )
 from tests.roundhouse.processes import Start
 
@@ -140,6 +142,15 @@ def test_gpus_that_are_not_there_are_named() -> None:
     engine = EngineConfig(name="big", model=DEMO, devices=(0, 3))
     (finding,) = check_devices(engine, GPU)
     assert "GPU [3]" in finding.detail
+
+
+def test_an_engine_in_another_process_is_called_and_its_key_looked_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        engine = EngineConfig(name="far", kind="http", model="m", url=url, key_env="FAR_KEY")
+        assert check_server(engine, {"FAR_KEY": "k"}).state is State.OK
+        assert check_server(engine, {}).state is State.FAULT
+    assert check_server(engine, {"FAR_KEY": "k"}).state is State.WARN
 
 
 def test_an_open_door_without_keys_is_a_warning(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gateway.routes import Routes
 from roundhouse.config import Flags, Profile, load
 from roundhouse.faults import names
 
@@ -45,3 +46,9 @@ def test_the_settings_files_of_the_readme_can_be_used(tmp_path: Path) -> None:
     assert yaml.safe_load(text)["profiles"].keys() == {"gpu"}
     assert load(file, None, Flags()).engines[0].name == "small"
     assert load(file, "gpu", Flags()).engines[0].tool_parser == "hermes"
+    (several,) = (text for text in texts if "kind: http" in text)
+    file.write_text(several)
+    profile = load(file, None, Flags())
+    assert {engine.kind for engine in profile.engines} == {"http"}
+    models = [engine.model_name for engine in profile.engines]
+    assert Routes(models, profile.gateway.routing).names["auto"] == ("cloud", "cloud", "qwen3")

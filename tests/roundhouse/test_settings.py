@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.process import read
 from roundhouse.config import DEMO, Flags, load
 from roundhouse.errors import ConfigFault
 from roundhouse.launch import api_keys, programs
@@ -91,7 +92,10 @@ def test_a_flag_about_a_model_needs_the_model() -> None:
             "engines: [{name: a, model: b, tool_praser: c}]",
             "engines[0].tool_praser: unknown setting; did you mean tool_parser?",
         ),
-        ("gateway: {xyzzy: 1}", "gateway.xyzzy: unknown setting; known here: api_keys, "),
+        (
+            "gateway: {xyzzy: 1}",
+            "gateway.xyzzy: unknown setting; known here: admin_key, api_keys, ",
+        ),
         ("gateway: {port: high}", "roundhouse.yaml: gateway.port: Input should be a valid integer"),
         ("engines: []", "engines: Tuple should have at least 1 item"),
         ("gateway: {port: 0}", "settings: gateway.port can't be 0"),
@@ -164,3 +168,19 @@ def test_a_tools_service_elsewhere_stays_where_the_file_says(write: Write, tmp_p
 def test_keys_of_the_environment_join_those_of_the_file(write: Write) -> None:
     profile = load(write("gateway: {api_keys: [one]}"), None, FLAGS)
     assert api_keys(profile, {"ROUNDHOUSE_API_KEYS": "two, three,"}) == ["one", "two", "three"]
+
+
+def test_an_engine_met_over_http_survives_the_way_to_the_gateway(
+    write: Write, tmp_path: Path
+) -> None:
+    file = write(
+        "engines: [{name: far, kind: http, model: demo, url: 'http://gpu1:8000', key_env: FAR_KEY}]"
+    )
+    profile = load(file, None, FLAGS)
+    assert profile.engines[0].model == "demo", "the server's name, not our folder"
+    folder = tmp_path / "run"
+    folder.mkdir()
+    tools, gateway = programs(profile, folder, {"FAR_KEY": "k"})
+    assert "FAR_KEY" not in tools.env
+    assert gateway.env["FAR_KEY"] == "k"
+    assert read(folder / "settings.json").engines == profile.engines

@@ -1,0 +1,168 @@
+"""The hop benchmark: what a gateway adds to a model server met over HTTP.
+
+Gateways take turns before the same upstream, each alone on one core; upstream and load generator
+share the other. CPU time comes first: it hardly moves with what else the machine does.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.commands import Command
+from benchmarks.cores import Cores, layout, pin, usable
+from benchmarks.hop_peers import MODEL, PEERS, upstream
+from benchmarks.hop_report import DIRECT, STREAM, WHOLE, Window, markdown
+from benchmarks.load import LoadPlan, LoadResult
+from benchmarks.machine import describe
+from benchmarks.servers import Server, ServerFailed, free_port, serving
+from benchmarks.streaming import in_turn
+from benchmarks.variants import ROOT, Place
+
+_PROMPT = "Describe how one request travels from the passenger to the timetable and back. " * 3
+_TICK_MS = 10.0
+_STREAM_TOKENS = 100
+_STREAMS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One run of the benchmark; `programs` are the peers' executables by name."""
+
+    programs: dict[str, Path]
+    connections: list[int]
+    reps: int
+    duration_s: float
+    warm_up_s: float
+    out: Path | None
+
+
+def run(options: Options) -> tuple[list[Window], dict[str, str]]:
+    """Measure every peer in every repetition before one upstream; windows, and what failed."""
+    cores = layout(usable())
+    windows: list[Window] = []
+    notes: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        launch = upstream(Place(free_port(), Path(folder)), _TICK_MS)
+        with serving(launch, Path(folder) / "upstream.log", None) as behind:
+            if cores is not None:
+                pin(behind.front_pid, cores.load)
+            for repetition in range(options.reps):
+                for peer in in_turn([DIRECT, *options.programs], repetition):
+                    try:
+                        for window in _measure(peer, repetition, options, behind, cores):
+                            windows.append(window)
+                            _say(window)
+                    except ServerFailed as exc:
+                        notes[peer] = str(exc)
+    return windows, notes
+
+
+def _measure(
+    peer: str, repetition: int, options: Options, behind: Server, cores: Cores | None
+) -> Iterator[Window]:
+    if peer == DIRECT:
+        yield from _windows(peer, repetition, options, behind, cores)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"http://127.0.0.1:{behind.port}"
+        launch = PEERS[peer](options.programs[peer], Place(free_port(), Path(folder)), url)
+        with serving(launch, Path(folder) / "server.log", cores) as server:
+            yield from _windows(peer, repetition, options, server, cores)
+
+
+def _windows(
+    peer: str, repetition: int, options: Options, server: Server, cores: Cores | None
+) -> Iterator[Window]:
+    for mode, counts in ((WHOLE, options.connections), (STREAM, [_STREAMS])):
+        for count in counts:
+            plan = LoadPlan(
+                port=server.port,
+                body=_body(streamed=mode == STREAM),
+                streams=count,
+                duration_s=options.duration_s,
+                warm_up_s=options.warm_up_s,
+                streamed=mode == STREAM,
+                watched={"front": [server.front_pid, *server.engine_pids]},
+                front_core=server.front_core,
+            )
+            yield Window(peer, mode, count, repetition, _load(plan, cores))
+
+
+def _body(*, streamed: bool) -> str:
+    request: dict[str, object] = {
+        "model": MODEL,
+        "messages": [
+            {"role": "system", "content": "You are a helpful agent."},
+            {"role": "user", "content": _PROMPT},
+        ],
+        "max_tokens": _STREAM_TOKENS,
+        "stream": streamed,
+    }
+    if streamed:
+        request["stream_options"] = {"include_usage": True}
+    return msgspec.json.encode(request).decode()
+
+
+def _load(plan: LoadPlan, cores: Cores | None) -> LoadResult:
+    argv = [sys.executable, "-m", "benchmarks.load"]
+    if cores is not None:
+        argv += ["--core", str(cores.load)]
+    done = subprocess.run(argv, input=msgspec.json.encode(plan), stdout=subprocess.PIPE, cwd=ROOT)
+    if done.returncode:
+        raise ServerFailed(f"the load generator exited with {done.returncode}")
+    return msgspec.json.decode(done.stdout, type=LoadResult)
+
+
+def _say(window: Window) -> None:
+    result = window.result
+    each = result.events if window.mode == STREAM else result.requests
+    cost = result.cpu_s["front"] * 1e6 / each if each else float("nan")
+    what = f"{window.repetition} {window.peer} {window.mode} {window.connections}"
+    rate, errors = result.requests / result.duration_s, sum(result.errors.values())
+    sys.stderr.write(f"{what}: {cost:.1f} µs each, {rate:.0f} requests/s, {errors} errors\n")
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--connections", default="1,16,64", help="comma list")
+    parser.add_argument("--reps", type=int, default=3)
+    parser.add_argument("--duration", type=float, default=3.0, help="of a window, seconds")
+    parser.add_argument("--warm-up", type=float, default=1.0, help="before a window, seconds")
+    parser.add_argument("--out", type=Path, help="FILE.md; standard output if absent")
+    for name in PEERS:
+        if name != "gateway":
+            parser.add_argument(f"--{name}", type=Path, help=f"the {name} program, to compare with")
+
+
+def _main(args: argparse.Namespace) -> None:
+    said = {name: getattr(args, name.replace("-", "_"), None) for name in PEERS}
+    programs = {name: path for name, path in said.items() if path is not None}
+    options = Options(
+        programs={"gateway": Path(sys.executable), **programs},
+        connections=[int(count) for count in args.connections.split(",")],
+        reps=args.reps,
+        duration_s=args.duration,
+        warm_up_s=args.warm_up,
+        out=args.out,
+    )
+    windows, notes = run(options)
+    facts = {
+        **describe(),
+        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "windows": f"{options.reps} x {options.duration_s:g} s after {options.warm_up_s:g} s",
+        "streams": f"{_STREAMS}, {_STREAM_TOKENS} tokens each, one every {_TICK_MS:g} ms",
+    }
+    text = markdown(windows, notes, facts)
+    if options.out is None:
+        sys.stdout.write(text)
+    else:
+        options.out.write_text(text)
+
+
+HOP = Command("hop", "what a gateway adds before a server met over HTTP", _configure, _main)

@@ -1,0 +1,1 @@
+"""OpenAI-compatible servers (vLLM, SGLang, others) as engines, met over HTTP."""

@@ -1,0 +1,214 @@
+"""The engines as one fleet: which of them serves a request, and what its end says of it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine.errors import (
+    BadCall,
+    EngineBusy,
+    EngineDead,
+    EngineError,
+)
+from engine.probe import answer_token
+from engine.protocol import Engine
+from gateway.config import FailuresConfig, RoutingConfig
+from gateway.errors import EngineGone
+from gateway.health import Health
+from gateway.homes import Homes, Prefixes, prefix_of
+from gateway.metrics import FleetMetrics
+from gateway.retries import RetryBudget
+from gateway.router import Candidate, Spill, Standing, pick
+from gateway.routes import Target
+from gateway.sessions import Session
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One engine of the fleet."""
+
+    engine: Engine
+    health: Health
+    in_flight: int = 0
+    is_draining: bool = False
+    """No new turn goes to it; sessions move when their next turn begins."""
+    ejected: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def standing(self) -> Standing:
+        """What may be sent to it now."""
+        if self.engine.died.is_set():
+            return Standing.DEAD
+        if self.is_draining:
+            return Standing.DRAINING
+        return Standing.EJECTED if self.health.is_ejected else Standing.WELL
+
+
+class Fleet:
+    """All engines."""
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        routing: RoutingConfig,
+        failures: FailuresConfig,
+        metrics: FleetMetrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._members = {engine.name: Member(engine, Health(failures)) for engine in engines}
+        self._failures = failures
+        self._metrics = metrics
+        self._clock = clock
+        self._spill = Spill(routing.spill_requests, routing.spill_ratio)
+        self._homes = Homes(routing.active_s)
+        self._prefixes = Prefixes(routing.prefix_s)
+        self._budget = RetryBudget(failures.retry_ratio, failures.retry_burst)
+
+    @property
+    def members(self) -> Mapping[str, Member]:
+        """Every engine by its name."""
+        return self._members
+
+    @property
+    def programs(self) -> dict[str, float]:
+        """Active programs at home on each engine."""
+        return {name: float(self._homes.programs[name]) for name in self._members}
+
+    def place(
+        self,
+        session: Session,
+        target: Target,
+        body: Mapping[str, object],
+        tried: Collection[str] = (),
+    ) -> Member:
+        """The engine for a session's next turn, which is its home from now on.
+
+        `tried` have failed for this very request. Raises EngineGone.
+        """
+        now_s = self._clock()
+        prefix, holders = None, frozenset[str]()
+        if session.home is None or tried:
+            prefix = prefix_of(body)
+            holders = self._prefixes.engines(prefix, now_s)
+        candidates = [
+            self._candidate(member, now_s, holders)
+            for member in self._members.values()
+            if _serves(member, target) and member.engine.name not in tried
+        ]
+        picked = pick(session.home, candidates, self._spill)
+        if picked is None:
+            raise EngineGone(
+                f"no engine that serves '{target.model}' is left; the operator must see to it"
+            )
+        if session.home not in (None, picked.name):
+            why = "failed" if session.home in tried else _why(session.home, candidates)
+            self._metrics.moves.labels(why).inc()
+        session.home = picked.name
+        self._homes.settle((session.tenant, session.id), picked.name, now_s)
+        if prefix is not None:
+            self._prefixes.note(prefix, picked.name, now_s)
+        return self._members[picked.name]
+
+    def _candidate(self, member: Member, now_s: float, holders: Collection[str]) -> Candidate:
+        engine, load = member.engine, member.engine.load()
+        return Candidate(
+            engine.name,
+            member.standing,
+            member.in_flight,
+            self._homes.programs[engine.name],
+            load.kv_used_ratio,
+            member.health.is_pressed(now_s),
+            engine.name in holders,
+            engine.weight,
+            load.running + load.waiting,
+        )
+
+    def leave(self, session: Session) -> None:
+        """The session has ended, or nobody will come back to it."""
+        self._homes.leave((session.tenant, session.id))
+
+    def arrive(self) -> None:
+        """Count a turn, which earns its part of a retry."""
+        self._budget.earn()
+
+    def may_retry(self, error: EngineError, target: Target, tried: Collection[str]) -> bool:
+        """Whether a request that failed before its first byte may go to another engine now."""
+        if isinstance(error, BadCall) or len(tried) >= self._failures.attempts:
+            return False
+        now_s = self._clock()
+        others = [
+            member
+            for member in self._members.values()
+            if _serves(member, target)
+            and member.engine.name not in tried
+            and member.standing is Standing.WELL
+            and not (isinstance(error, EngineBusy) and member.health.is_pressed(now_s))
+        ]
+        if not others:
+            return False
+        granted = self._budget.spend()
+        self._metrics.retries.labels("sent" if granted else "no_budget").inc()
+        return granted
+
+    def judge(self, member: Member, error: EngineError | None) -> None:
+        """Note how a request has ended at an engine."""
+        health, name = member.health, member.engine.name
+        if error is None or isinstance(error, BadCall):
+            self._readmit(member)
+        elif isinstance(error, EngineBusy):
+            self._metrics.refusals.labels(name).inc()
+            health.press(self._clock(), error.retry_after_s)
+        elif not isinstance(error, EngineDead):
+            self._metrics.failures.labels(name).inc()
+            if health.fail():
+                self._eject(member, str(error))
+
+    def eject(self, engine: Engine, why: str) -> None:
+        """Out of the routing until the engine has answered a token."""
+        member = self._members[engine.name]
+        member.health.eject()
+        self._eject(member, why)
+
+    def _eject(self, member: Member, why: str) -> None:
+        logger.warning("engine '%s' is out of the routing: %s", member.engine.name, why)
+        self._metrics.ejections.labels(member.engine.name).inc()
+        member.ejected.set()
+
+    def _readmit(self, member: Member) -> None:
+        if member.health.is_ejected:
+            logger.info("engine '%s' is back in the routing", member.engine.name)
+        member.health.succeed()
+        member.ejected.clear()
+
+    async def recover(self, member: Member) -> None:
+        """Ask an ejected engine for a token until it answers, again and again; ends never."""
+        engine, health = member.engine, member.health
+        while True:
+            await member.ejected.wait()
+            await asyncio.sleep(health.probe_after_s)
+            if not health.is_ejected or engine.died.is_set():
+                member.ejected.clear()
+                continue
+            try:
+                await answer_token(engine, self._failures.probe_timeout_s)
+            except (EngineError, TimeoutError):
+                self._metrics.failures.labels(engine.name).inc()
+                health.fail_probe()
+            else:
+                self._readmit(member)
+
+
+def _serves(member: Member, target: Target) -> bool:
+    engine = member.engine
+    return engine.model == target.model and target.pool in (None, engine.pool)
+
+
+def _why(home: str | None, candidates: Sequence[Candidate]) -> str:
+    for candidate in candidates:
+        if candidate.name == home:
+            well = candidate.standing is Standing.WELL
+            return "overloaded" if well else candidate.standing.name.lower()
+    return "elsewhere"
