@@ -70,7 +70,7 @@ def create_app(parts: Parts) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with manager.run(), parts.tasks.running():
+        async with parts.executor.opened(), manager.run(), parts.tasks.running():
             yield
 
     door = guards(parts.config.secret)

@@ -121,7 +121,7 @@ async def serve(
         ),
         ready,
     )
-    async with parts.executor.opened(), asyncio.TaskGroup() as tasks:
+    async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.serve([sock]))
         ending = tasks.create_task(_end(parts, server, stop))
         keeping = tasks.create_task(_keep(parts))

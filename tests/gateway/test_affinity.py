@@ -75,9 +75,12 @@ async def test_a_new_session_goes_where_its_prompt_is_when_engines_are_alike() -
     engines = [ScriptedEngine(HELLO, name=name) for name in "ab"]
     async with served(*engines) as it:
         engines[0].kv_used_ratio = 0.1  # so that without the prompt it would go to b
-        first = await it.chat(messages=[SYSTEM, {"role": "user", "content": "x"}])
+        body = {"messages": [SYSTEM, {"role": "user", "content": "x"}]}
+        last = {"x_roundhouse_session_final": "true"}  # or it would count as a program of b's
+        first = await it.ask("POST", "/v1/chat/completions", body, **last)
         engines[1].kv_used_ratio = 0.9
-        again = await it.chat(messages=[SYSTEM, {"role": "user", "content": "y"}])
+        body = {"messages": [SYSTEM, {"role": "user", "content": "y"}]}
+        again = await it.ask("POST", "/v1/chat/completions", body, **last)
         other = await it.chat(messages=[{"role": "user", "content": "y"}])
     told = [answer.headers["x-roundhouse-engine"] for answer in (first, again, other)]
     assert told == ["b", "b", "a"]
@@ -127,7 +130,7 @@ async def test_programs_count_between_their_turns_and_no_longer_than_they_live()
     async with served(ScriptedEngine(HELLO)) as it:
         await it.chat(session_id="s")
         assert it.metric("engine_programs", engine="zero") == 1
-        await it.chat()
+        await it.ask("POST", "/v1/completions", {"prompt": "x"})
         assert it.metric("engine_programs", engine="zero") == 1, "nobody can come back to it"
 
 
