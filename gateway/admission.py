@@ -49,6 +49,11 @@ class Queue:
         """How long the first of them has waited."""
         return self._clock() - self._waiting[0].arrived_s if self._waiting else 0.0
 
+    @property
+    def gap_s(self) -> float:
+        """Seconds between the ends of two requests, as measured lately; 0 while unknown."""
+        return self._gap_s or 0.0
+
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[float]:
         """Hold a place among the running; gives the seconds waited.
@@ -71,7 +76,7 @@ class Queue:
             self._start()
             return
         if len(self._waiting) >= self._config.waiting:
-            raise self._refusal(f"{len(self._waiting)} requests wait already", "queue_full")
+            raise self.refusal(f"{len(self._waiting)} requests wait already", "queue_full")
         waiting = _Waiting(arrived_s, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         try:
@@ -81,7 +86,7 @@ class Queue:
             self._give_up(waiting)
             if isinstance(error, TimeoutError):
                 said = f"the request has waited {self._config.wait_s:g} s"
-                raise self._refusal(said, "queue_timeout") from None
+                raise self.refusal(said, "queue_timeout") from None
             raise
 
     def _give_up(self, waiting: _Waiting) -> None:
@@ -115,7 +120,7 @@ class Queue:
             self._gap_s = before + RATE_WEIGHT * (gap - before)
         self._ended_s = now
 
-    def _refusal(self, said: str, code: str) -> Overloaded:
+    def refusal(self, said: str, code: str) -> Overloaded:
         """429 with the time after which, at the measured rate, the queue has room again."""
         wait_s = (len(self._waiting) + 1) * (self._gap_s or 1.0)
         retry_after_s = min(RETRY_MAX_S, max(RETRY_MIN_S, math.ceil(wait_s)))

@@ -1,0 +1,221 @@
+"""The gate before each engine: a turn waits here until its program fits the engine's KV pool."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from gateway.admission import Queue
+from gateway.errors import Stopping
+from gateway.program import Program, Rule, Used
+from gateway.working_set import WorkingSet
+
+_CHARS_PER_TOKEN = 4.0  # of a request's body, until it is measured
+_RATIO_WEIGHT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """Who asks for a turn, and for how much."""
+
+    key: Hashable
+    tenant: str
+    started_s: float
+    size: int
+    """Bytes of the request: the length of its prompt is not known before it is rendered."""
+    rank: int = 0
+    """Its class: lower goes first."""
+    weight: float = 1.0
+    """The tenant's share of the pool against the others'."""
+    deadline_s: float | None = None
+    """How long its client waits, from now on."""
+
+
+@dataclass(slots=True)
+class _Door:
+    """One engine's gate."""
+
+    set: WorkingSet
+    programs: dict[Hashable, Program] = field(default_factory=dict)
+    waiting: defaultdict[Hashable, list[asyncio.Future[None]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    timer: asyncio.TimerHandle | None = None
+    chars_per_token: float = _CHARS_PER_TOKEN
+
+
+class Gate:
+    """All engines' gates. Events drive them; a timer only where time alone lets somebody in."""
+
+    def __init__(
+        self, rule: Rule, queue: Queue, *, most_waiting: int, clock: Callable[[], float]
+    ) -> None:
+        self._rule = rule
+        self._queue = queue
+        self._most_waiting = most_waiting
+        self._clock = clock
+        self._doors: dict[str, _Door] = {}
+        self._closed = False
+
+    @asynccontextmanager
+    async def turn(self, engine: str, capacity: int, wants: Wants) -> AsyncGenerator["Pass"]:
+        """Hold the right to a turn on an engine whose pool has so many tokens (0: not known).
+
+        Raises:
+            Overloaded: too many wait, or it would wait longer than its client.
+            Stopping: the gateway is shutting down.
+        """
+        door = self._door(engine, capacity)
+        program = door.programs.get(wants.key)
+        if program is None:
+            program = Program(wants.key, wants.tenant, wants.started_s)
+            door.programs[wants.key] = program
+        program.rank, program.weight = wants.rank, wants.weight
+        hold = Pass(self, door, program, wants)
+        await hold.enter(int(wants.size / door.chars_per_token))
+        try:
+            yield hold
+        finally:
+            hold.leave()
+
+    def _door(self, engine: str, capacity: int) -> _Door:
+        door = self._doors.get(engine)
+        if door is None:
+            door = self._doors[engine] = _Door(WorkingSet(self._rule, capacity))
+        door.set.capacity = capacity
+        return door
+
+    def forget(self, key: Hashable) -> None:
+        """The program has ended."""
+        for door in self._doors.values():
+            program = door.programs.get(key)
+            if program is not None and not program.running and not program.asking:
+                del door.programs[key]
+                door.set.leave(program)
+                self.look(door)
+
+    def look(self, door: _Door) -> None:
+        """Let in whoever may go, and look again when time may have let in the next."""
+        now = self._clock()
+        while (program := door.set.grant(now)) is not None:
+            for future in door.waiting.pop(program.key):
+                if not future.done():
+                    future.set_result(None)
+        if door.timer is not None:
+            door.timer.cancel()
+            door.timer = None
+        if (until := door.set.next_s(now)) is not None:
+            loop = asyncio.get_running_loop()
+            door.timer = loop.call_later(max(until - now, 1e-3), self.look, door)
+
+    async def wait(self, door: _Door, program: Program, tokens: int, wants: Wants) -> None:
+        """Return when the program may run one more turn, which is then running."""
+        if self._closed:
+            raise Stopping("the gateway is shutting down; try another one")
+        door.set.ask(program, tokens, self._clock())
+        if not program.asking:
+            return
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        door.waiting[program.key].append(granted)
+        self.look(door)
+        try:
+            self._refuse_hopeless(door, granted, wants)
+            async with asyncio.timeout(wants.deadline_s):
+                await granted
+        except BaseException as error:
+            self._give_up(door, program, granted)
+            if isinstance(error, TimeoutError):
+                raise self._queue.refusal("its time was up before its turn", "deadline") from None
+            raise
+
+    def _refuse_hopeless(self, door: _Door, granted: asyncio.Future[None], wants: Wants) -> None:
+        if granted.done():
+            return
+        if door.set.waiting > self._most_waiting:
+            raise self._queue.refusal(f"{self._most_waiting} programs wait already", "queue_full")
+        if wants.deadline_s is not None and self._queue.gap_s * door.set.waiting > wants.deadline_s:
+            raise self._queue.refusal("its turn would come after its deadline", "deadline")
+
+    def _give_up(self, door: _Door, program: Program, granted: asyncio.Future[None]) -> None:
+        # Granted and cancelled in the same turn of the loop: what it holds must not be lost.
+        if granted.done() and not granted.cancelled() and granted.exception() is None:
+            door.set.end(program, self._clock(), None)
+        elif granted in door.waiting.get(program.key, ()):
+            door.waiting[program.key].remove(granted)
+            if not door.waiting[program.key]:
+                del door.waiting[program.key]
+            door.set.withdraw(program)
+        self.look(door)
+
+    def end(self, door: _Door, program: Program, used: Used | None, size: int) -> None:
+        """A turn has ended."""
+        if used is not None and used.prompt:
+            measured = size / used.prompt
+            door.chars_per_token += _RATIO_WEIGHT * (measured - door.chars_per_token)
+        door.set.end(program, self._clock(), used)
+        self.look(door)
+
+    def close(self) -> None:
+        """Send away all that wait."""
+        self._closed = True
+        for door in self._doors.values():
+            for futures in door.waiting.values():
+                for future in futures:
+                    if not future.done():
+                        future.set_exception(Stopping("the gateway is shutting down"))
+            if door.timer is not None:
+                door.timer.cancel()
+
+    def sets(self) -> dict[str, WorkingSet]:
+        """Each engine's programs, to be read."""
+        return {engine: door.set for engine, door in self._doors.items()}
+
+
+@dataclass(slots=True)
+class Pass:
+    """One request's way through the gate: its first turn, and the turns after its tools."""
+
+    gate: Gate
+    door: _Door
+    program: Program
+    wants: Wants
+    used: Used | None = None
+    """What the turn that runs has cost; the last thing to be told of it."""
+    waited_s: float = 0.0
+    _running: bool = False
+
+    async def enter(self, tokens: int) -> None:
+        """Wait for a turn of about so many tokens."""
+        began_s = self.gate._clock()
+        await self.gate.wait(self.door, self.program, tokens, self.wants)
+        self._running = True
+        self.waited_s += self.gate._clock() - began_s
+
+    def pause(self) -> None:
+        """The turn has ended and tools run: the program may be set aside until they have."""
+        self._end()
+
+    def expect(self, away_s: tuple[float, float]) -> None:
+        """A tool that began just now takes about so long."""
+        if not self._running:
+            known = self.program.away_s
+            self.door.set.expect(self.program, away_s if known is None else max(known, away_s))
+
+    async def again(self) -> None:
+        """Wait for the next turn of the same request."""
+        await self.enter(self.program.tokens)
+
+    def measure(self, prefilled: int, took_s: float) -> None:
+        """The first token came so long after the turn began, behind so many computed."""
+        self.door.set.measure(prefilled, took_s)
+
+    def leave(self) -> None:
+        """The request has ended."""
+        if self._running:
+            self._end()
+
+    def _end(self) -> None:
+        self._running = False
+        used, self.used = self.used, None
+        self.gate.end(self.door, self.program, used, self.wants.size)

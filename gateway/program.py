@@ -1,0 +1,94 @@
+"""What is known of one agent's program: its context, its pauses, and the rule for all of them."""
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import StrEnum
+
+FIRST_GROWTH = 1500.0
+_GROWTH_WEIGHT = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The parameters; `docs/admission.md` explains each."""
+
+    target: float = 0.95
+    patience: float = 2.0
+    aging: float = 4.0
+    grace_s: float = 30.0
+    bound_s: float = 120.0
+    prefill_rate: float = 10_000.0
+    """Tokens per second, until it is measured."""
+
+
+class Stand(StrEnum):
+    """How a program stands with the pool."""
+
+    OUT = "out"
+    WAITING = "waiting"
+    RUNNING = "running"
+    IDLE = "idle"
+
+
+@dataclass(slots=True, eq=False)
+class Program:
+    """One program's account, in tokens and seconds."""
+
+    key: Hashable
+    tenant: str
+    started_s: float
+    weight: float = 1.0
+    rank: int = 0
+    """Its class: lower goes first."""
+    tokens: int = 0
+    """Its context at the end of the last turn, or as the turn that runs was estimated."""
+    shared: int = 0
+    """Of these, what its first turn found in the cache: others' work."""
+    growth: float = FIRST_GROWTH
+    turns: int = 0
+    stand: Stand = Stand.OUT
+    running: int = 0
+    """Turns that run; an agent may ask for several at once."""
+    asking: int = 0
+    """Turns that wait."""
+    since_s: float = 0.0
+    """When it began to wait, or to be idle."""
+    away_s: tuple[float, float] | None = None
+    """The range of seconds, from `since_s` on, after which it is expected back."""
+    counted: tuple[float, int] | None = None
+    """What the account of admitted programs holds of it: charge and shared tokens."""
+
+    @property
+    def charge(self) -> float:
+        """Tokens it needs for itself until the end of its next turn."""
+        return max(self.tokens - self.shared, 0) + self.growth
+
+    def take(self, used: "Used") -> None:
+        """Learn from a turn that has ended."""
+        if self.turns:
+            added = max(used.prompt + used.completion - self.tokens, 0)
+            self.growth += _GROWTH_WEIGHT * (added - self.growth)
+        else:
+            self.shared = used.cached
+        self.turns += 1
+        self.tokens = used.prompt + used.completion
+
+    def returns_in_s(self, now: float) -> float:
+        """When an idle program is expected back."""
+        gone_s = max(now - self.since_s, 0.0)
+        if self.away_s is None:
+            return gone_s
+        low_s, high_s = self.away_s
+        left_s = math.sqrt(max(low_s, 1e-3) * max(high_s, 1e-3)) - gone_s
+        # Past what was expected, a call is as far from its end as it has come.
+        return left_s if left_s > 0 else gone_s
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a turn cost, in tokens; `cached` of the prompt were found."""
+
+    prompt: int
+    completion: int
+    cached: int

@@ -1,0 +1,218 @@
+"""Which programs may use an engine's KV cache at once: admission by program, not by request.
+
+An agent's program is a chain of turns over one growing context. When the contexts of all live
+programs outgrow the KV pool, every turn finds its cache evicted, and prefill takes the whole
+engine. So only as many programs are admitted as fit; the others wait for their next turn, and a
+program that is away for long may be set aside to let one in.
+
+Values and a passed-in clock only: no event loop, no engine. With C the pool and R the prefill rate:
+
+- Demand: the prefix that all share once, and of every admitted program what is its own and what the
+  next turn will add. A head is admitted while the demand stays within `target` * C.
+- Setting aside: an idle program that returns in r seconds wastes its tokens for r; bringing it back
+  costs the pool for C / R. Idle programs with r > `patience` * C / R go, the longest away first, if
+  that lets the head in. r is what the tool is expected to take still; of what nothing is known, it
+  is the time already away (what has lasted long will last long).
+- Order of heads: those that have waited `bound_s` (they go whatever fits), then by class, then the
+  tenant that holds least for its weight, then the program that started first; a second of waiting
+  beyond `grace_s` counts as `aging` seconds of an earlier start.
+- Guard: turns that find less than half of their prompt cached say that the account is wrong, and
+  the target falls; when nearly all is found it rises again.
+
+Sources: ThunderAgent (arXiv 2602.13692) for the account and the pause at tool boundaries, InferCept
+(arXiv 2402.01869) for weighing waste against recomputation, CONCUR (arXiv 2601.22705): the guard.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+
+from gateway.guard import Guard
+from gateway.program import Program, Rule, Stand, Used
+
+_RATE_WEIGHT = 0.1
+_MEASURED_TOKENS = 256  # of prefill, from which on a first token's time tells the rate
+
+
+@dataclass(slots=True)
+class WorkingSet:
+    """The programs of one engine: `ask` for a turn, `grant` until nobody may, `end` each turn."""
+
+    rule: Rule
+    capacity: int
+    """The KV pool in tokens; 0 where it is not known, and then everybody is admitted."""
+    rate: float = field(init=False)
+    set_aside: int = 0
+    """How often a program has been set aside."""
+    _admitted: dict[Hashable, Program] = field(default_factory=dict)
+    _heads: dict[Hashable, Program] = field(default_factory=dict)
+    _charges: float = 0.0
+    _held: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _prefixes: Counter[int] = field(default_factory=Counter)
+    _guard: Guard = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._guard = Guard(self.rule.target)
+        self.rate = self.rule.prefill_rate
+
+    @property
+    def waiting(self) -> int:
+        """Programs whose next turn is held."""
+        return len(self._heads)
+
+    @property
+    def admitted(self) -> int:
+        """Programs whose context counts."""
+        return len(self._admitted)
+
+    @property
+    def demand(self) -> float:
+        """Tokens that all admitted programs need, the shared prefix once."""
+        return max(self._prefixes, default=0) + self._charges
+
+    @property
+    def target(self) -> float:
+        """The share of the pool that the demand may reach."""
+        return self._guard.target
+
+    @property
+    def ratio(self) -> float:
+        """Demand over the pool."""
+        return self.demand / self.capacity if self.capacity else 0.0
+
+    def ask(self, program: Program, tokens: int, now: float) -> None:
+        """The program wants a turn whose prompt is about so long.
+
+        It runs at once if the program is admitted, else it waits for `grant`.
+        """
+        program.tokens = max(tokens, program.tokens if program.turns else 0)
+        program.away_s = None
+        if program.stand in (Stand.IDLE, Stand.RUNNING):
+            program.stand = Stand.RUNNING
+            program.running += 1
+            self._count(program)
+            return
+        program.asking += 1
+        if program.stand is Stand.OUT:
+            program.stand, program.since_s = Stand.WAITING, now
+            self._heads[program.key] = program
+
+    def grant(self, now: float) -> Program | None:
+        """The next head, from now on admitted and running; None while it must wait."""
+        if not self._heads:
+            return None
+        head = min(self._heads.values(), key=lambda program: self._order(program, now))
+        overdue = now - head.since_s >= self.rule.bound_s
+        if not (self._fits(head) or self._make_room(head, now, overdue) or overdue):
+            return None
+        del self._heads[head.key]
+        head.stand = Stand.RUNNING
+        head.running, head.asking = head.asking, 0
+        self._admitted[head.key] = head
+        self._count(head)
+        return head
+
+    def end(self, program: Program, now: float, used: Used | None) -> None:
+        """A turn has ended; `used` is None where it failed or was cut off."""
+        program.running -= 1
+        if not program.running:
+            program.stand, program.since_s = Stand.IDLE, now
+        if used is None:
+            return
+        if program.turns and self.capacity:
+            self._guard.take(used, self.ratio)
+        program.take(used)
+        self._count(program)
+
+    def measure(self, prefilled: int, took_s: float) -> None:
+        """Learn the prefill rate: tokens computed, and the time to the first new one."""
+        if prefilled >= _MEASURED_TOKENS and took_s > 0:
+            self.rate += _RATE_WEIGHT * (prefilled / took_s - self.rate)
+
+    def expect(self, program: Program, away_s: tuple[float, float] | None) -> None:
+        """Tell how long an idle program is expected to be away, from its last turn's end on."""
+        program.away_s = away_s
+
+    def withdraw(self, program: Program) -> None:
+        """One of the turns that wait is wanted no more."""
+        program.asking -= 1
+        if not program.asking:
+            del self._heads[program.key]
+            program.stand = Stand.OUT
+
+    def leave(self, program: Program) -> None:
+        """The program has ended: its context counts no more. Nothing of it may run or wait."""
+        assert program.stand in (Stand.IDLE, Stand.OUT), program.stand
+        if program.stand is Stand.IDLE:
+            self._drop(program)
+
+    def next_s(self, now: float) -> float | None:
+        """When time alone may let a head in: None when nobody waits."""
+        if not self._heads:
+            return None
+        bounds = [head.since_s + self.rule.bound_s for head in self._heads.values()]
+        patience_s = self._patience_s
+        idle = [p.since_s + patience_s for p in self._idle() if p.returns_in_s(now) <= patience_s]
+        return max(min(bounds + idle), now)
+
+    @property
+    def _patience_s(self) -> float:
+        return self.rule.patience * self.capacity / self.rate
+
+    def _idle(self) -> Iterable[Program]:
+        return (p for p in self._admitted.values() if p.stand is Stand.IDLE)
+
+    def _drop(self, program: Program) -> None:
+        del self._admitted[program.key]
+        program.stand = Stand.OUT
+        self._count(program, gone=True)
+
+    def _count(self, program: Program, *, gone: bool = False) -> None:
+        if program.counted is not None:
+            charge, shared = program.counted
+            self._charges -= charge
+            self._held[program.tenant] -= charge
+            self._prefixes[shared] -= 1
+            self._prefixes += Counter()  # without those that nobody has any more
+        program.counted = None if gone else (program.charge, program.shared)
+        if program.counted is not None:
+            charge, shared = program.counted
+            self._charges += charge
+            self._held[program.tenant] += charge
+            self._prefixes[shared] += 1
+
+    def _fits(self, head: Program, freed: float = 0.0) -> bool:
+        if not self.capacity or not self._admitted:
+            return True  # whoever is alone is admitted, however long: nobody else could be harmed
+        shared = max(head.shared, max(self._prefixes, default=0))
+        return shared + self._charges - freed + head.charge <= self.target * self.capacity
+
+    def _make_room(self, head: Program, now: float, overdue: bool) -> bool:
+        """Set idle programs aside, all that it takes or none."""
+        least_s = 0.0 if overdue else self._patience_s
+        away = [(p.returns_in_s(now), p) for p in self._idle()]
+        gone: list[Program] = []
+        freed = 0.0
+        for away_s, program in sorted(away, key=lambda pair: -pair[0]):
+            if away_s <= least_s:
+                return False
+            gone.append(program)
+            freed += program.charge
+            if self._fits(head, freed) or len(gone) == len(self._admitted):
+                break
+        else:
+            return False
+        for program in gone:
+            self._drop(program)
+        self.set_aside += len(gone)
+        return True
+
+    def _order(self, head: Program, now: float) -> tuple[bool, int, float, float]:
+        waited_s = now - head.since_s
+        aged_s = self.rule.aging * max(0.0, waited_s - self.rule.grace_s)
+        return (
+            waited_s < self.rule.bound_s,
+            head.rank,
+            self._held[head.tenant] / head.weight,
+            head.started_s - aged_s,
+        )

@@ -1,0 +1,269 @@
+"""Admission by program: a policy without clock or engine."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gateway.guard import Guard
+from gateway.program import FIRST_GROWTH, Program, Rule, Stand, Used
+from gateway.working_set import WorkingSet
+
+RATE = 1000.0
+
+
+def pool(capacity: int, **rules: float) -> WorkingSet:
+    return WorkingSet(Rule(prefill_rate=RATE, target=1.0, **rules), capacity)
+
+
+def program(name: str, started_s: float = 0.0, tenant: str = "t", **fields: float) -> Program:
+    return Program(name, tenant, started_s, growth=0.0, **fields)  # type: ignore[arg-type]
+
+
+def granted(pool: WorkingSet, now: float) -> Iterator[str]:
+    while (head := pool.grant(now)) is not None:
+        yield str(head.key)
+
+
+def run_turn(pool: WorkingSet, one: Program, tokens: int, now: float) -> None:
+    """A turn that is admitted and ends at once, all of its prompt found but the first time."""
+    pool.ask(one, tokens, now)
+    list(granted(pool, now))
+    assert str(one.stand) == "running"
+    pool.end(one, now, Used(tokens, 0, tokens if one.turns else 0))
+
+
+def test_programs_are_admitted_while_their_contexts_fit() -> None:
+    set_ = pool(1000)
+    for name in ("a", "b", "c"):
+        set_.ask(program(name), 400, 0.0)
+    assert list(granted(set_, 0.0)) == ["a", "b"]
+    assert (set_.admitted, set_.waiting, set_.ratio) == (2, 1, 0.8)
+
+
+def test_where_the_pool_is_not_known_everybody_goes() -> None:
+    set_ = pool(0)
+    for name in ("a", "b", "c"):
+        set_.ask(program(name), 10**9, 0.0)
+    assert list(granted(set_, 0.0)) == ["a", "b", "c"]
+
+
+def test_a_program_larger_than_the_pool_goes_alone() -> None:
+    set_ = pool(1000)
+    large = program("large")
+    set_.ask(large, 5000, 0.0)
+    set_.ask(program("small", 1.0), 10, 0.0)
+    assert list(granted(set_, 0.0)) == ["large"]
+    set_.end(large, 1.0, Used(5000, 10, 0))
+    set_.leave(large)
+    assert list(granted(set_, 1.0)) == ["small"]
+
+
+def test_the_next_turn_of_an_admitted_program_never_waits() -> None:
+    set_ = pool(1000)
+    first = program("first")
+    run_turn(set_, first, 900, 0.0)
+    set_.ask(program("second"), 500, 1.0)
+    assert list(granted(set_, 1.0)) == []
+    set_.ask(first, 950, 2.0)
+    assert first.stand is Stand.RUNNING
+
+
+def test_a_prefix_that_all_share_counts_once() -> None:
+    set_ = pool(1000)
+    for name in ("a", "b", "c"):
+        one = program(name)
+        set_.ask(one, 400, 0.0)
+        assert list(granted(set_, 0.0)) == [name]
+        set_.end(one, 0.0, Used(400, 0, 300))
+    assert set_.demand == 300 + 3 * 100
+
+
+def test_a_program_away_for_long_is_set_aside_for_one_that_waits() -> None:
+    set_ = pool(1000, patience=2.0)  # bringing one back costs the pool 1000 / 1000 = 1 s
+    away = program("away")
+    run_turn(set_, away, 600, 0.0)
+    set_.ask(program("head"), 600, 1.0)
+    assert list(granted(set_, 1.9)) == []
+    assert set_.next_s(1.9) == 2.0
+    assert list(granted(set_, 2.1)) == ["head"]
+    assert (away.stand, set_.set_aside) == (Stand.OUT, 1)
+
+
+def test_a_tool_expected_back_soon_keeps_its_program_in() -> None:
+    set_ = pool(1000, patience=2.0)
+    soon, late = program("soon"), program("late")
+    run_turn(set_, soon, 400, 0.0)
+    run_turn(set_, late, 400, 0.0)
+    set_.expect(soon, (9.0, 11.0))
+    set_.expect(late, (90.0, 110.0))
+    set_.ask(program("head"), 600, 9.0)
+    assert list(granted(set_, 9.0)) == ["head"]
+    assert (soon.stand, late.stand) == (Stand.IDLE, Stand.OUT)
+
+
+def test_nobody_is_set_aside_if_that_does_not_let_the_head_in() -> None:
+    set_ = pool(1000)
+    idle, busy = program("idle"), program("busy")
+    run_turn(set_, idle, 100, 0.0)
+    set_.ask(busy, 800, 0.0)
+    list(granted(set_, 0.0))
+    set_.ask(program("head"), 500, 50.0)
+    assert list(granted(set_, 50.0)) == []
+    assert idle.stand is Stand.IDLE
+
+
+def test_whoever_has_waited_for_the_bound_goes_whatever_fits() -> None:
+    set_ = pool(1000, bound_s=120.0)
+    busy = program("busy")
+    set_.ask(busy, 900, 0.0)
+    list(granted(set_, 0.0))
+    set_.ask(program("head"), 900, 1.0)
+    assert list(granted(set_, 120.9)) == []
+    assert set_.next_s(100.0) == 121.0
+    assert list(granted(set_, 121.0)) == ["head"]
+
+
+def test_the_program_that_started_first_goes_first_and_waiting_makes_older() -> None:
+    set_ = pool(1000, aging=4.0, grace_s=30.0)
+    busy = program("busy")
+    set_.ask(busy, 1000, 0.0)
+    list(granted(set_, 0.0))
+    set_.ask(program("young", started_s=100.0), 500, 0.0)
+    set_.ask(program("old", started_s=0.0), 500, 60.0)
+    set_.end(busy, 60.0, None)
+    set_.leave(busy)
+    # 30 s beyond the grace make 120 s.
+    assert list(granted(set_, 60.0)) == ["young", "old"]
+
+
+def test_a_class_goes_before_another_and_the_tenant_with_less_before_one_with_more() -> None:
+    set_ = pool(1000)
+    rich = program("rich", tenant="rich")
+    set_.ask(rich, 600, 0.0)
+    list(granted(set_, 0.0))
+    set_.ask(program("more", 0.0, "rich"), 300, 0.0)
+    set_.ask(program("poor", 5.0, "poor"), 300, 0.0)
+    set_.ask(program("urgent", 9.0, "rich", rank=-1), 100, 0.0)
+    assert list(granted(set_, 0.0)) == ["urgent", "poor"]
+
+
+def test_several_turns_of_one_program_are_one_account() -> None:
+    set_ = pool(1000)
+    one = program("one")
+    set_.ask(one, 300, 0.0)
+    set_.ask(one, 300, 0.0)
+    assert list(granted(set_, 0.0)) == ["one"]
+    assert (one.running, set_.demand) == (2, 300)
+    set_.end(one, 1.0, None)
+    assert str(one.stand) == "running"
+    set_.end(one, 1.0, None)
+    assert str(one.stand) == "idle"
+
+
+def test_the_prefill_rate_is_learned_from_long_prompts_only() -> None:
+    set_ = pool(1000)
+    set_.measure(10, 1.0)
+    assert set_.rate == RATE
+    for _ in range(100):
+        set_.measure(5000, 1.0)
+    assert set_.rate == pytest.approx(5000, rel=0.01)
+
+
+def test_the_target_falls_when_later_turns_miss_their_cache_and_rises_when_they_find_it() -> None:
+    guard = Guard(0.95)
+    for _ in range(50):
+        guard.take(Used(100, 1, 40), 0.9)
+    assert guard.target == pytest.approx(0.855)
+    for _ in range(200):
+        guard.take(Used(100, 1, 90), 0.5)
+    assert guard.target == pytest.approx(0.865)
+
+
+def test_a_target_beyond_which_demand_lies_already_is_not_to_blame() -> None:
+    guard = Guard(0.95)
+    for _ in range(500):
+        guard.take(Used(100, 1, 0), 1.5)
+    assert guard.target == 0.95
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=30))
+def test_below_the_pool_everything_goes_in_the_order_it_came(sizes: list[int]) -> None:
+    set_ = pool(sum(sizes) + len(sizes) * int(FIRST_GROWTH))
+    for number, size in enumerate(sizes):
+        one = Program(str(number), "t", float(number))
+        set_.ask(one, size, float(number))
+        assert list(granted(set_, float(number))) == [str(number)]
+    assert set_.set_aside == 0
+
+
+class Programs(RuleBasedStateMachine):
+    """Programs that ask, are granted, end, pause and leave in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set = pool(1000, bound_s=100.0)
+        self.now = 0.0
+        self.all = [Program(str(n), f"t{n % 2}", float(n)) for n in range(6)]
+
+    @rule(number=st.integers(0, 5), tokens=st.integers(0, 1500))
+    def ask(self, number: int, tokens: int) -> None:
+        self.set.ask(self.all[number], tokens, self.now)
+
+    @rule()
+    def grant(self) -> None:
+        while self.set.grant(self.now) is not None:
+            pass
+
+    @rule(number=st.integers(0, 5), prompt=st.integers(0, 1200), known=st.booleans())
+    def end(self, number: int, prompt: int, known: bool) -> None:
+        if self.all[number].running:
+            used = Used(prompt, 5, prompt // 2) if known else None
+            self.set.end(self.all[number], self.now, used)
+
+    @rule(number=st.integers(0, 5))
+    def withdraw(self, number: int) -> None:
+        if self.all[number].asking:
+            self.set.withdraw(self.all[number])
+
+    @rule(number=st.integers(0, 5))
+    def leave(self, number: int) -> None:
+        if self.all[number].stand in (Stand.IDLE, Stand.OUT):
+            self.set.leave(self.all[number])
+
+    @rule(number=st.integers(0, 5), low=st.floats(0, 50), high=st.floats(0, 500))
+    def expect(self, number: int, low: float, high: float) -> None:
+        self.set.expect(self.all[number], (low, high))
+
+    @rule(seconds=st.floats(0, 60))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.set.waiting)
+    @rule()
+    def wait_for_time(self) -> None:
+        """Time alone, as long as is said, and as often as it takes, lets the first head in."""
+        asked = self.set.waiting
+        for _ in range(50):
+            until = self.set.next_s(self.now)
+            assert until is not None
+            self.now = max(self.now, until) + 1e-6
+            if self.set.grant(self.now) is not None:
+                break
+        assert self.set.waiting < asked
+
+    @invariant()
+    def the_account_is_the_sum_of_its_programs(self) -> None:
+        admitted = [p for p in self.all if p.stand in (Stand.IDLE, Stand.RUNNING)]
+        assert self.set.admitted == len(admitted)
+        assert self.set.waiting == sum(p.stand is Stand.WAITING for p in self.all)
+        shared = max((p.shared for p in admitted), default=0)
+        assert self.set.demand == pytest.approx(shared + sum(p.charge for p in admitted))
+        for one in self.all:
+            assert (one.stand is Stand.RUNNING) == (one.running > 0)
+            assert (one.stand is Stand.WAITING) == (one.asking > 0)
+
+
+TestPrograms = Programs.TestCase
