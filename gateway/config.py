@@ -1,5 +1,6 @@
 """What an operator says about the gateway."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -44,6 +45,17 @@ class ToolsConfig(_Frozen):
     list_ttl_s: float = Field(default=30.0, ge=0)
 
 
+class SessionCaps(_Frozen):
+    """Where an agent that goes round in circles is stopped; nothing said, nothing limited."""
+
+    turns: int | None = Field(default=None, ge=1)
+    """Generations of one session."""
+    tokens: int | None = Field(default=None, ge=1)
+    """Prompt and answer tokens of all its turns, cached ones too."""
+    time_s: float | None = Field(default=None, gt=0)
+    """From its first request on."""
+
+
 class SessionsConfig(_Frozen):
     """How sessions are recognised and kept."""
 
@@ -54,6 +66,21 @@ class SessionsConfig(_Frozen):
     """Headers that name a session; the first one present counts, then the body's `session_id`
     and `prompt_cache_key`."""
     group_headers: tuple[str, ...] = GROUP_HEADERS
+    caps: SessionCaps = SessionCaps()
+
+
+class StoreConfig(_Frozen):
+    """What several gateways know together; without a `url` each knows its own."""
+
+    url: str | None = Field(default=None, pattern=r"^(redis|rediss|unix)://[^\s@]+$")
+    """A Redis, without its password."""
+    password: SecretStr | None = None
+    """Better from ROUNDHOUSE_REDIS_PASSWORD."""
+    prefix: str = Field(default="roundhouse-gateway", pattern=r"^[\w.:-]{1,64}$")
+    timeout_s: float = Field(default=0.05, gt=0)
+    """How long a step may take; then this gateway goes on alone."""
+    rest_s: float = Field(default=1.0, gt=0)
+    """How long it then leaves the store alone."""
 
 
 class GatewayConfig(_Frozen):
@@ -63,6 +90,8 @@ class GatewayConfig(_Frozen):
     port: int = Field(default=8000, ge=0, le=65535)
     api_keys: tuple[SecretStr, ...] = ()
     """Keys clients must show; without any, everybody is served. Better from ROUNDHOUSE_API_KEYS."""
+    keys_file: Path | None = None
+    """YAML with the digests of more keys and what each may; see the README."""
     body_mib: float = Field(default=32.0, gt=0)
     """The largest request body."""
     health_s: float = Field(default=5.0, gt=0)
@@ -72,3 +101,4 @@ class GatewayConfig(_Frozen):
     queue: QueueConfig = QueueConfig()
     tools: ToolsConfig = ToolsConfig()
     sessions: SessionsConfig = SessionsConfig()
+    store: StoreConfig = StoreConfig()
