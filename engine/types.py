@@ -126,6 +126,8 @@ class EngineLoad:
     waiting: int = 0
     kv_used_ratio: float = 0.0
     preemptions: int = 0
+    kv_tokens: int = 0
+    """Tokens that the KV cache holds; 0 where that is not known."""
     prefix_queries: int = 0
     prefix_hits: int = 0
     prompt_tokens: int = 0

@@ -3,8 +3,8 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from gateway.config import QueueConfig
@@ -28,6 +28,7 @@ class Queue:
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._running = 0
+        self._aside = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
@@ -37,12 +38,12 @@ class Queue:
     @property
     def running(self) -> int:
         """Requests that are admitted and have not ended."""
-        return self._running
+        return self._running - self._aside
 
     @property
     def depth(self) -> int:
         """Requests that wait."""
-        return len(self._waiting)
+        return len(self._waiting) + self._aside
 
     @property
     def oldest_s(self) -> float:
@@ -72,7 +73,7 @@ class Queue:
     async def _enter(self, arrived_s: float) -> None:
         if self._closed:
             raise Stopping("the gateway is shutting down; try another one", headers=_RETRY_SOON)
-        if self._running < self._config.running and not self._waiting:
+        if self.running < self._config.running and not self._waiting:
             self._start()
             return
         if len(self._waiting) >= self._config.waiting:
@@ -104,13 +105,29 @@ class Queue:
     def _leave(self) -> None:
         self._running -= 1
         self._measure()
-        while self._waiting and self._running < self._config.running:
+        self._let_in()
+        if not self._running:
+            self._idle.set()
+
+    def _let_in(self) -> None:
+        while self._waiting and self.running < self._config.running:
             waiting = self._waiting.popleft()
             if not waiting.admitted.done():
                 waiting.admitted.set_result(None)
                 self._start()
-        if not self._running:
-            self._idle.set()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let others have the place while its holder waits for something else.
+
+        It is back in any case afterwards: for a while one more may run than places there are.
+        """
+        self._aside += 1
+        self._let_in()
+        try:
+            yield
+        finally:
+            self._aside -= 1
 
     def _measure(self) -> None:
         now = self._clock()

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -17,20 +18,30 @@ from engine.protocol import Engine
 from gateway.access import Access
 from gateway.admission import Queue
 from gateway.api import engines, models, sessions, status
+from gateway.api.door import Door
 from gateway.api.exchange import Receive, Scope, Send
-from gateway.api.generation import Door, Generation
-from gateway.config import GatewayConfig
+from gateway.api.generation import Generation
+from gateway.config import GatewayConfig, StoreConfig
 from gateway.desk import Desk
+from gateway.dispatch import Way
 from gateway.errors import GatewayError, Internal, MethodNotAllowed, NotFound
+from gateway.fallback import FallbackStore, StoreMetrics
 from gateway.fleet import Fleet
+from gateway.gate import Gate
+from gateway.gauges import gauges
 from gateway.history import History
 from gateway.identity import Names
+from gateway.keys import Terms, digest, read
+from gateway.limits import Limits, check
 from gateway.loop import LoopContext
-from gateway.metrics import FleetMetrics, MergedCollector, Metrics, Readings
+from gateway.metrics import FleetMetrics, MergedCollector, Metrics
+from gateway.program import Rule
+from gateway.program_readings import ProgramReadings
 from gateway.recognition import Recognition
-from gateway.router import Standing
 from gateway.routes import Routes
 from gateway.sessions import Sessions
+from gateway.shared import SharedSessions
+from gateway.store import MemoryStore, Store
 from gateway.tool_client import ToolClient, ToolClientConfig
 from gateway.toolbox import CallRunner
 from gateway.turns import Turns
@@ -51,7 +62,8 @@ class Gateway:
         self.engines = tuple(engines)
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
-        self.access = Access(key.get_secret_value() for key in config.api_keys)
+        self.store = _store(config.store, self.registry)
+        self.access = _access(config, self.store)
         self.tools = self._tool_client(tools_token)
         self.queue = Queue(config.queue, time.monotonic)
         self.recognition = Recognition()
@@ -59,12 +71,13 @@ class Gateway:
             live=config.sessions.live,
             idle_s=config.sessions.idle_s,
             clock=time.monotonic,
-            memory=self.recognition,
+            memory=self,
         )
         runner = CallRunner(
             self.tools, self.metrics, fail_as_result=config.tools.when_down == "answer_without"
         )
-        history = History(config.sessions.live)
+        shared = self.store if config.store.url is not None else None
+        history = History(config.sessions.live, shared, config.sessions.idle_s)
         context = LoopContext(config.tools, runner, history, self.metrics, time.monotonic)
         turns = Turns(context, self.tools)
         self.fleet = Fleet(
@@ -75,9 +88,33 @@ class Gateway:
             time.monotonic,
         )
         routes = Routes((engine.model for engine in engines), config.routing)
-        self.desk = Desk(self.fleet, routes, self.sessions, self.queue, turns, self.metrics)
+        self.gate = self._gate()
+        way = Way(self.fleet, self.gate, partial(check, config.sessions.caps, time.monotonic))
+        self.shared = SharedSessions(shared, config.sessions.idle_s) if shared else None
+        self.desk = Desk(
+            way, routes, self.sessions, self.queue, turns, self.metrics, shared=self.shared
+        )
         self.stopping = False
         self._register()
+
+    def _gate(self) -> Gate | None:
+        programs = self.config.programs
+        if not programs.enabled:
+            return None
+        rule = Rule(**programs.model_dump(exclude={"enabled"}))
+        most = self.config.queue.waiting
+        return Gate(rule, self.queue, most_waiting=most, clock=time.monotonic)
+
+    def knows(self, key: tuple[str, str]) -> bool:
+        """Whether a client can come back to the session without naming it."""
+        return self.recognition.knows(key)
+
+    def forget(self, key: tuple[str, str]) -> None:
+        """The session has ended: nothing of it is kept, and its context no longer counts."""
+        self.recognition.forget(key)
+        self.fleet.leave(key)
+        if self.gate is not None:
+            self.gate.forget(key)
 
     def _tool_client(self, token: str | None) -> ToolClient | None:
         tools = self.config.tools
@@ -93,59 +130,15 @@ class Gateway:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self.registry.register(MergedCollector(engine.collector for engine in self.engines))
-        queue, sessions, fleet = self.queue, self.sessions, self.fleet
-        members = fleet.members
-        self.registry.register(
-            Readings(
-                {
-                    "roundhouse_queue_depth": (
-                        "Requests that wait for a place.",
-                        "",
-                        lambda: {"": float(queue.depth)},
-                    ),
-                    "roundhouse_queue_oldest_seconds": (
-                        "How long the first of them has waited.",
-                        "",
-                        lambda: {"": queue.oldest_s},
-                    ),
-                    "roundhouse_requests_running": (
-                        "Requests that are admitted and have not ended.",
-                        "",
-                        lambda: {"": float(queue.running)},
-                    ),
-                    "roundhouse_engine_ready": (
-                        "1 while requests are sent to the engine.",
-                        "engine",
-                        lambda: {n: float(m.standing is Standing.WELL) for n, m in members.items()},
-                    ),
-                    "roundhouse_engine_requests": (
-                        "This gateway's requests that are with the engine.",
-                        "engine",
-                        lambda: {n: float(m.in_flight) for n, m in members.items()},
-                    ),
-                    "roundhouse_engine_programs": (
-                        "Active sessions at home on the engine.",
-                        "engine",
-                        lambda: fleet.programs,
-                    ),
-                    "roundhouse_engine_kv_used_ratio": (
-                        "Share of the engine's KV cache that running requests use, 0 if not known.",
-                        "engine",
-                        lambda: {n: m.engine.load().kv_used_ratio for n, m in members.items()},
-                    ),
-                    "roundhouse_sessions": (
-                        "Live sessions by what their agent does.",
-                        "phase",
-                        sessions.phases,
-                    ),
-                }
-            )
-        )
+        self.registry.register(gauges(self.queue, self.sessions, self.fleet))
+        if self.gate is not None:
+            self.registry.register(ProgramReadings(self.gate.sets))
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Start engines and tool client; stop all in order. Raises a group of StartFailed."""
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.store.close)
             if self.tools is not None:
                 await stack.enter_async_context(self.tools)
             stack.push_async_callback(self._close_engines)
@@ -181,6 +174,8 @@ class Gateway:
         if self.stopping:
             return
         self.stopping = True
+        if self.gate is not None:
+            self.gate.close()
         if await self.queue.close(self.config.shutdown_s):
             return
         logger.warning("%d requests did not end in time and are cut off", self.queue.running)
@@ -191,6 +186,25 @@ class Gateway:
         async with asyncio.TaskGroup() as closing:
             for engine in self.engines:
                 closing.create_task(engine.close())
+
+
+def _store(config: StoreConfig, registry: CollectorRegistry) -> Store:
+    own = MemoryStore(time.monotonic)
+    if config.url is None:
+        return own
+    try:  # only here: the library is optional
+        from gateway.redis_store import connect
+    except ModuleNotFoundError:
+        raise ValueError("gateway.store.url needs the package 'redis': pip install redis") from None
+    metrics = StoreMetrics(registry)
+    return FallbackStore(connect(config), own, metrics, config.timeout_s, config.rest_s)
+
+
+def _access(config: GatewayConfig, store: Store) -> Access:
+    keys = {digest(key.get_secret_value()): Terms() for key in config.api_keys}
+    if config.keys_file is not None:
+        keys |= read(config.keys_file)
+    return Access(keys, store if config.store.keys else None, time.monotonic)
 
 
 class Front:
@@ -216,7 +230,8 @@ class Front:
 def create_app(gateway: Gateway) -> Front:
     """The ASGI application of a gateway; serve it inside `gateway.running()`."""
     config, access, desk = gateway.config, gateway.access, gateway.desk
-    door = Door(access, Names(config.sessions), gateway.recognition)
+    names, limits = Names(config.sessions), Limits(gateway.store)
+    door = Door(access, names, gateway.recognition, limits, gateway.metrics, gateway.shared)
     hot = {
         "/v1/chat/completions": Generation("chat", config, door, desk, gateway.metrics),
         "/v1/completions": Generation("completion", config, door, desk, gateway.metrics),

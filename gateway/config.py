@@ -1,5 +1,6 @@
 """What an operator says about the gateway."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -62,6 +63,19 @@ class QueueConfig(_Frozen):
     """How long a request may wait; then it is refused with 429."""
 
 
+class ProgramsConfig(_Frozen):
+    """Admission by program; `docs/admission.md` explains each parameter."""
+
+    enabled: bool = True
+    """Hold programs whose contexts would not fit the engine's KV cache together."""
+    target: float = Field(default=0.95, gt=0, le=1)
+    patience: float = Field(default=2.0, ge=0)
+    aging: float = Field(default=4.0, ge=0)
+    grace_s: float = Field(default=30.0, ge=0)
+    bound_s: float = Field(default=120.0, gt=0)
+    prefill_rate: float = Field(default=10_000.0, gt=0)
+
+
 class ToolsConfig(_Frozen):
     """The tools service, and the bounds of the server-side tool loop."""
 
@@ -81,6 +95,17 @@ class ToolsConfig(_Frozen):
     """Wall time of one request's whole loop."""
     connections: int = Field(default=64, ge=1)
     list_ttl_s: float = Field(default=30.0, ge=0)
+
+
+class SessionCaps(_Frozen):
+    """Where an agent that goes round in circles is stopped; nothing said, nothing limited."""
+
+    turns: int | None = Field(default=None, ge=1)
+    """Generations of one session."""
+    tokens: int | None = Field(default=None, ge=1)
+    """Prompt and answer tokens of all its turns, cached ones too."""
+    time_s: float | None = Field(default=None, gt=0)
+    """From its first request on."""
 
 
 class SessionsConfig(_Frozen):
@@ -106,6 +131,7 @@ class SessionsConfig(_Frozen):
     group_headers: tuple[str, ...] = GROUP_HEADERS
     end_headers: tuple[str, ...] = END_HEADERS
     """Headers that say that this is the session's last request."""
+    caps: SessionCaps = SessionCaps()
 
 
 class ChoiceConfig(_Frozen):
@@ -154,6 +180,22 @@ class FailuresConfig(_Frozen):
     """Retries that may come at once after a quiet time."""
 
 
+class StoreConfig(_Frozen):
+    """What several gateways know together; without a `url` each knows its own."""
+
+    url: str | None = Field(default=None, pattern=r"^(redis|rediss|unix)://[^\s@]+$")
+    """A Redis, without its password."""
+    password: SecretStr | None = None
+    """Better from ROUNDHOUSE_REDIS_PASSWORD."""
+    keys: bool = False
+    """Whether API keys may also be kept there: `key:` and the SHA-256, the terms as JSON."""
+    prefix: str = Field(default="roundhouse-gateway", pattern=r"^[\w.:-]{1,64}$")
+    timeout_s: float = Field(default=0.05, gt=0)
+    """How long a step may take; then this gateway goes on alone."""
+    rest_s: float = Field(default=1.0, gt=0)
+    """How long it then leaves the store alone."""
+
+
 class GatewayConfig(_Frozen):
     """The whole of it."""
 
@@ -163,6 +205,8 @@ class GatewayConfig(_Frozen):
     """Keys clients must show; without any, everybody is served. Better from ROUNDHOUSE_API_KEYS."""
     admin_key: SecretStr | None = None
     """Opens /v1/engines, where engines are drained. Better from ROUNDHOUSE_ADMIN_KEY."""
+    keys_file: Path | None = None
+    """YAML with the digests of more keys and what each may; see the README."""
     body_mib: float = Field(default=32.0, gt=0)
     """The largest request body."""
     health_s: float = Field(default=5.0, gt=0)
@@ -170,7 +214,9 @@ class GatewayConfig(_Frozen):
     shutdown_s: float = Field(default=20.0, gt=0)
     """How long running requests may go on after SIGTERM."""
     queue: QueueConfig = QueueConfig()
+    programs: ProgramsConfig = ProgramsConfig()
     routing: RoutingConfig = RoutingConfig()
     failures: FailuresConfig = FailuresConfig()
     tools: ToolsConfig = ToolsConfig()
     sessions: SessionsConfig = SessionsConfig()
+    store: StoreConfig = StoreConfig()

@@ -7,15 +7,31 @@ from dataclasses import dataclass
 
 from engine.protocol import Engine
 from gateway.admission import Queue
-from gateway.dispatch import Dispatch
+from gateway.dispatch import Dispatch, Way
 from gateway.events import TurnEvent
-from gateway.fleet import Fleet, Member
+from gateway.fleet import Member
+from gateway.gate import Wants
 from gateway.identity import Identity
+from gateway.keys import Terms
 from gateway.metrics import Metrics
 from gateway.routes import Routes, Target
-from gateway.sessions import Sessions
+from gateway.sessions import Session, Sessions
+from gateway.shared import SharedSessions
 from gateway.turns import Turns
-from gateway.wire import ApiRequest
+from gateway.wire import TIERS, ApiRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request with all that is known of it before it is served."""
+
+    request: ApiRequest
+    target: Target
+    identity: Identity
+    terms: Terms
+    answer_id: str
+    deadline_s: float | None = None
+    """How long its client waits, from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +52,24 @@ class Desk:
 
     def __init__(
         self,
-        fleet: Fleet,
+        way: Way,
         routes: Routes,
         sessions: Sessions,
         queue: Queue,
         turns: Turns,
         metrics: Metrics,
+        *,
+        shared: SharedSessions | None = None,
     ) -> None:
-        self.fleet = fleet
+        """`shared` is what other gateways know of sessions."""
+        self.fleet = way.fleet
         self.sessions = sessions
+        self._way = way
         self.queue = queue
         self._routes = routes
         self._turns = turns
         self._metrics = metrics
+        self._shared = shared
 
     @property
     def models(self) -> Mapping[str, int]:
@@ -66,30 +87,45 @@ class Desk:
         return self._routes.resolve(request, pool)
 
     @asynccontextmanager
-    async def serve(
-        self, request: ApiRequest, target: Target, identity: Identity, answer_id: str
-    ) -> AsyncGenerator[Served]:
+    async def serve(self, asked: Asked) -> AsyncGenerator[Served]:
         """Hold a place on an engine while the events are taken. Raises GatewayError."""
-        session = self.sessions.open(identity)
+        session = self.sessions.open(asked.identity)
         try:
             async with self.queue.place() as waited_s:
                 self._metrics.queue_wait.observe(waited_s)
-                dispatch = Dispatch(self.fleet, session, target)
-                events = await self._turns.begin(dispatch, request, session, answer_id)
+                if self._shared is not None:
+                    await self._shared.find_home(session)
+                before = session.home
+                dispatch = Dispatch(self._way, session, asked.target, _wants(asked, session))
+                events = await self._turns.begin(dispatch, asked.request, session, asked.answer_id)
                 async with aclosing(events):
                     # Awaited here: until it comes the engine may still be another one.
                     first = await anext(events)
+                    if self._shared is not None and session.home != before:
+                        await self._shared.keep_home(session)  # before the client can return
                     yield Served(session.id, dispatch.name, first, events)
         finally:
             self.sessions.leave(session)
-            if session not in self.sessions:
-                self.fleet.leave(session)
 
     async def check(self, timeout_s: float) -> dict[str, str]:
         """Ask every engine for a sign of life: its name and "ok", or what is wrong."""
         members = self.fleet.members
         states = await asyncio.gather(*(_state(m, timeout_s) for m in members.values()))
         return dict(zip(members, states, strict=True))
+
+
+def _wants(asked: Asked, session: Session) -> Wants:
+    request, terms = asked.request, asked.terms
+    priority = request.body.get("priority")
+    return Wants(
+        key=(session.tenant, session.id),
+        tenant=session.tenant,
+        started_s=session.started_s,
+        size=request.size,
+        rank=(TIERS.index(terms.tier(request.tier)), priority if isinstance(priority, int) else 0),
+        weight=terms.weight,
+        deadline_s=asked.deadline_s,
+    )
 
 
 async def _state(member: Member, timeout_s: float) -> str:

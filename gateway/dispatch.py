@@ -1,53 +1,111 @@
 """One request's way to the engines: every turn is placed anew, and tried again if that is safe."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
 
 from engine.errors import EngineError
-from engine.types import Call, Event
+from engine.types import Call, ChoiceDone, Delta, Event, Finished, Started
 from gateway.fleet import Fleet, Member
+from gateway.gate import Gate, Pass, Wants
+from gateway.program import Used
 from gateway.routes import Target
-from gateway.sessions import Session
+from gateway.sessions import Phase, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What stands between requests and engines; `gate` is None where everybody is let in."""
+
+    fleet: Fleet
+    gate: Gate | None
+    check: Callable[[Session], None]
+    """Raises SessionSpent for a session that may have no more turns."""
 
 
 class Dispatch:
     """Generates as an engine does, on whichever engine is the session's home in that turn."""
 
-    def __init__(self, fleet: Fleet, session: Session, target: Target) -> None:
-        self._fleet = fleet
+    def __init__(self, way: Way, session: Session, target: Target, wants: Wants) -> None:
+        self._way = way
         self._session = session
         self._target = target
+        self._wants = wants
         self.name = ""
         """The engine of the last turn."""
 
     def generate(self, call: Call) -> AsyncGenerator[Event, None]:
-        """Place the turn and generate. Raises EngineGone at once, EngineError while iterated."""
-        self._fleet.arrive()
+        """Place the turn and generate.
+
+        Raises EngineGone and SessionSpent at once; EngineError, Overloaded and Stopping while
+        iterated.
+        """
+        self._way.check(self._session)
+        self._way.fleet.arrive()
         return self._events(call, self._place(call, set()))
 
+    def away(self, expected_s: tuple[float, float]) -> None:
+        """A tool has begun, and the session's next turn comes when it has ended."""
+        if self._way.gate is not None:
+            self._way.gate.expect(self.name, self._wants.key, expected_s)
+
     def _place(self, call: Call, tried: set[str]) -> Member:
-        member = self._fleet.place(self._session, self._target, call.body, tried)
+        member = self._way.fleet.place(self._session, self._target, call.body, tried)
         self.name = member.engine.name
         return member
 
     async def _events(self, call: Call, member: Member) -> AsyncGenerator[Event, None]:
+        fleet = self._way.fleet
         tried: set[str] = set()
         while True:
             begun = False
-            member.in_flight += 1
             try:
-                async with aclosing(member.engine.generate(call)) as events:
-                    async for event in events:
+                async with (
+                    self._held(member) as held,
+                    aclosing(member.engine.generate(call)) as turn,
+                ):
+                    self._session.phase = Phase.GENERATING
+                    async for event in turn:
+                        if type(event) is not Delta:
+                            self._note(held, event)
                         begun = True
                         yield event
-                self._fleet.judge(member, None)
+                fleet.judge(member, None)
                 return
             except EngineError as error:
-                self._fleet.judge(member, error)
+                fleet.judge(member, error)
                 tried.add(member.engine.name)
                 # Until its first event nothing of the turn was told: another engine may be asked.
-                if begun or not self._fleet.may_retry(error, self._target, tried):
+                if begun or not fleet.may_retry(error, self._target, tried):
                     raise
+            member = self._place(call, tried)
+
+    @asynccontextmanager
+    async def _held(self, member: Member) -> AsyncGenerator[Pass | None]:
+        """A place at the engine, once the session's program fits its cache."""
+        capacity = member.engine.load().kv_tokens
+        async with AsyncExitStack() as stack:
+            held = None
+            if self._way.gate is not None and capacity:
+                turn = self._way.gate.turn(member.engine.name, capacity, self._wants)
+                held = await stack.enter_async_context(turn)
+            member.in_flight += 1
+            try:
+                yield held
             finally:
                 member.in_flight -= 1
-            member = self._place(call, tried)
+
+    def _note(self, held: Pass | None, event: Event) -> None:
+        if type(event) is Finished:
+            usage = event.usage
+            self._session.turns += 1
+            self._session.tokens += usage.prompt_tokens + usage.completion_tokens
+            if held is not None:
+                cached = usage.cached_tokens
+                held.used = Used(usage.prompt_tokens, usage.completion_tokens, cached)
+        elif held is None:
+            pass
+        elif type(event) is Started:
+            held.started(event.prompt_tokens, event.cached_tokens)
+        elif type(event) is ChoiceDone:
+            held.answered = event.reason != "tool_calls"

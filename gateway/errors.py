@@ -7,7 +7,9 @@ GatewayError                     status, type, code, message, param, headers
 ├── NotFound                404  no such model or page
 ├── MethodNotAllowed        405
 ├── TooLarge                413  the body is over the limit
+├── SessionSpent        400  the session has used up what one session may
 ├── Overloaded              429  always with Retry-After
+│   └── LimitReached    429  the key has used up what its terms allow for now
 ├── Internal                500  our bug
 ├── GenerationFailed        500  this request failed in the engine
 ├── EngineGone              503  the engine died or does not answer, or none is left
@@ -118,6 +120,20 @@ class Overloaded(GatewayError):
 
     def __init__(self, message: str, *, retry_after_s: int, code: str | None = None) -> None:
         super().__init__(message, code=code, headers={"retry-after": str(retry_after_s)})
+
+
+class LimitReached(Overloaded):
+    """The key has used up what its terms allow for now."""
+
+    code = "rate_limit_exceeded"
+
+
+class SessionSpent(GatewayError):
+    """The session has used up what one session may; 400, because nobody should try again."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "session_limit_exceeded"
 
 
 class Internal(GatewayError):

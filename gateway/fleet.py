@@ -126,9 +126,9 @@ class Fleet:
             load.running + load.waiting,
         )
 
-    def leave(self, session: Session) -> None:
-        """The session has ended, or nobody will come back to it."""
-        self._homes.leave((session.tenant, session.id))
+    def leave(self, key: tuple[str, str]) -> None:
+        """The session, by tenant and id, has ended, or nobody will come back to it."""
+        self._homes.leave(key)
 
     def arrive(self) -> None:
         """Count a turn, which earns its part of a retry."""

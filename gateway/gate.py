@@ -13,6 +13,7 @@ from gateway.working_set import WorkingSet
 
 _CHARS_PER_TOKEN = 4.0  # of a request's body, until it is measured
 _RATIO_WEIGHT = 0.05
+_ANSWERED_S = (600.0, 600.0)  # who has its answer returns when somebody has read it, if at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,8 @@ class Wants:
     started_s: float
     size: int
     """Bytes of the request: the length of its prompt is not known before it is rendered."""
-    rank: int = 0
-    """Its class: lower goes first."""
+    rank: tuple[int, int] = (0, 0)
+    """Its service tier and its own priority: lower goes first."""
     weight: float = 1.0
     """The tenant's share of the pool against the others'."""
     deadline_s: float | None = None
@@ -54,7 +55,7 @@ class Gate:
         self._rule = rule
         self._queue = queue
         self._most_waiting = most_waiting
-        self._clock = clock
+        self.clock = clock
         self._doors: dict[str, _Door] = {}
         self._closed = False
 
@@ -67,17 +68,28 @@ class Gate:
             Stopping: the gateway is shutting down.
         """
         door = self._door(engine, capacity)
+        for other in self._doors.values():
+            if other is not door:
+                self._leave(other, wants.key)
         program = door.programs.get(wants.key)
         if program is None:
             program = Program(wants.key, wants.tenant, wants.started_s)
             door.programs[wants.key] = program
         program.rank, program.weight = wants.rank, wants.weight
-        hold = Pass(self, door, program, wants)
-        await hold.enter(int(wants.size / door.chars_per_token))
+        held = Pass(self, door, program, wants)
+        await held.enter(int(wants.size / door.chars_per_token))
         try:
-            yield hold
+            yield held
         finally:
-            hold.leave()
+            held.leave()
+
+    def expect(self, engine: str, key: Hashable, away_s: tuple[float, float]) -> None:
+        """A tool that began just now takes about so long; of several, the longest counts."""
+        door = self._doors.get(engine)
+        program = door.programs.get(key) if door is not None else None
+        if door is not None and program is not None:
+            known = program.away_s
+            door.set.expect(program, away_s if known is None else max(known, away_s))
 
     def _door(self, engine: str, capacity: int) -> _Door:
         door = self._doors.get(engine)
@@ -89,15 +101,18 @@ class Gate:
     def forget(self, key: Hashable) -> None:
         """The program has ended."""
         for door in self._doors.values():
-            program = door.programs.get(key)
-            if program is not None and not program.running and not program.asking:
-                del door.programs[key]
-                door.set.leave(program)
-                self.look(door)
+            self._leave(door, key)
+
+    def _leave(self, door: _Door, key: Hashable) -> None:
+        program = door.programs.get(key)
+        if program is not None and not program.running and not program.asking:
+            del door.programs[key]
+            door.set.leave(program)
+            self.look(door)
 
     def look(self, door: _Door) -> None:
         """Let in whoever may go, and look again when time may have let in the next."""
-        now = self._clock()
+        now = self.clock()
         while (program := door.set.grant(now)) is not None:
             for future in door.waiting.pop(program.key):
                 if not future.done():
@@ -113,7 +128,7 @@ class Gate:
         """Return when the program may run one more turn, which is then running."""
         if self._closed:
             raise Stopping("the gateway is shutting down; try another one")
-        door.set.ask(program, tokens, self._clock())
+        door.set.ask(program, tokens, self.clock())
         if not program.asking:
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -121,8 +136,10 @@ class Gate:
         self.look(door)
         try:
             self._refuse_hopeless(door, granted, wants)
-            async with asyncio.timeout(wants.deadline_s):
-                await granted
+            # Heads must not take the places of those who are admitted.
+            with self._queue.aside():
+                async with asyncio.timeout(wants.deadline_s):
+                    await granted
         except BaseException as error:
             self._give_up(door, program, granted)
             if isinstance(error, TimeoutError):
@@ -140,7 +157,7 @@ class Gate:
     def _give_up(self, door: _Door, program: Program, granted: asyncio.Future[None]) -> None:
         # Granted and cancelled in the same turn of the loop: what it holds must not be lost.
         if granted.done() and not granted.cancelled() and granted.exception() is None:
-            door.set.end(program, self._clock(), None)
+            door.set.end(program, self.clock(), None)
         elif granted in door.waiting.get(program.key, ()):
             door.waiting[program.key].remove(granted)
             if not door.waiting[program.key]:
@@ -153,7 +170,7 @@ class Gate:
         if used is not None and used.prompt:
             measured = size / used.prompt
             door.chars_per_token += _RATIO_WEIGHT * (measured - door.chars_per_token)
-        door.set.end(program, self._clock(), used)
+        door.set.end(program, self.clock(), used)
         self.look(door)
 
     def close(self) -> None:
@@ -174,48 +191,32 @@ class Gate:
 
 @dataclass(slots=True)
 class Pass:
-    """One request's way through the gate: its first turn, and the turns after its tools."""
+    """The right to one turn, held."""
 
     gate: Gate
     door: _Door
     program: Program
     wants: Wants
-    used: Used | None = None
-    """What the turn that runs has cost; the last thing to be told of it."""
     waited_s: float = 0.0
-    _running: bool = False
+    used: Used | None = None
+    """What the turn has cost, told before it ends; None where it failed."""
+    answered: bool = False
+    """Whether the turn ends with an answer and not with a call."""
+    _began_s: float = 0.0
 
     async def enter(self, tokens: int) -> None:
         """Wait for a turn of about so many tokens."""
-        began_s = self.gate._clock()
+        asked_s = self.gate.clock()
         await self.gate.wait(self.door, self.program, tokens, self.wants)
-        self._running = True
-        self.waited_s += self.gate._clock() - began_s
+        self._began_s = self.gate.clock()
+        self.waited_s = self._began_s - asked_s
 
-    def pause(self) -> None:
-        """The turn has ended and tools run: the program may be set aside until they have."""
-        self._end()
-
-    def expect(self, away_s: tuple[float, float]) -> None:
-        """A tool that began just now takes about so long."""
-        if not self._running:
-            known = self.program.away_s
-            self.door.set.expect(self.program, away_s if known is None else max(known, away_s))
-
-    async def again(self) -> None:
-        """Wait for the next turn of the same request."""
-        await self.enter(self.program.tokens)
-
-    def measure(self, prefilled: int, took_s: float) -> None:
-        """The first token came so long after the turn began, behind so many computed."""
-        self.door.set.measure(prefilled, took_s)
+    def started(self, prompt: int, cached: int) -> None:
+        """The first token has come."""
+        self.door.set.measure(prompt - cached, self.gate.clock() - self._began_s)
 
     def leave(self) -> None:
-        """The request has ended."""
-        if self._running:
-            self._end()
-
-    def _end(self) -> None:
-        self._running = False
-        used, self.used = self.used, None
-        self.gate.end(self.door, self.program, used, self.wants.size)
+        """The turn has ended."""
+        if self.answered:
+            self.door.set.expect(self.program, _ANSWERED_S)
+        self.gate.end(self.door, self.program, self.used, self.wants.size)

@@ -6,9 +6,13 @@ the turns before stay here until the client comes back with its own results.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import msgspec
+
+from gateway.store import Store
 
 Message: TypeAlias = dict[str, Any]
 
@@ -34,20 +38,42 @@ class History:
     Some models number their calls anew in every conversation, so what came before must agree too.
     """
 
-    def __init__(self, turns: int) -> None:
+    def __init__(self, turns: int, store: Store | None = None, ttl_s: float = 0.0) -> None:
+        """`store` is what other gateways find them in."""
         self._turns = turns
+        self._store = store
+        self._ttl_s = ttl_s
         self._hidden: OrderedDict[tuple[str, str, str], Hidden] = OrderedDict()
 
-    def hide(
+    async def hide(
         self, tenant: str, client_calls: Sequence[str], hidden: Hidden, *, after: object
     ) -> None:
         """Keep what the client was not told, under the calls it was told.
 
         `after` is the last message of the request that the turn answered.
         """
-        self._hidden[(tenant, client_calls[0], _fingerprint(after))] = hidden
+        key = (tenant, client_calls[0], _fingerprint(after))
+        self._keep(key, hidden)
+        if self._store is not None:
+            await self._store.put(_stored(key), msgspec.json.encode(hidden), self._ttl_s)
+
+    def _keep(self, key: tuple[str, str, str], hidden: Hidden) -> None:
+        self._hidden[key] = hidden
         while len(self._hidden) > self._turns:
             self._hidden.popitem(last=False)
+
+    async def fetch(self, tenant: str, messages: Sequence[object]) -> None:
+        """Bring what another gateway has hidden of this conversation."""
+        if self._store is None:
+            return
+        for index, message in enumerate(messages):
+            for call_id in _called(message):
+                key = (tenant, call_id, _fingerprint(messages[index - 1] if index else None))
+                if key in self._hidden:
+                    break
+                if (stored := await self._store.get(_stored(key))) is not None:
+                    self._keep(key, msgspec.json.decode(stored, type=Hidden))
+                    break
 
     def restore(self, tenant: str, messages: Sequence[object]) -> tuple[list[object], int]:
         """The conversation as the model knows it, and how many of our results came back in it."""
@@ -76,18 +102,26 @@ class History:
         return whole, restored
 
     def _find(self, tenant: str, message: object, before: object) -> Hidden | None:
-        if not isinstance(message, dict) or message.get("role") != "assistant":
-            return None
-        calls = message.get("tool_calls")
-        if not isinstance(calls, list):
-            return None
-        for call in calls:
-            if isinstance(call, dict) and isinstance(call.get("id"), str):
-                key = (tenant, call["id"], _fingerprint(before))
-                if (hidden := self._hidden.get(key)) is not None:
-                    self._hidden.move_to_end(key)
-                    return hidden
+        for call_id in _called(message):
+            key = (tenant, call_id, _fingerprint(before))
+            if (hidden := self._hidden.get(key)) is not None:
+                self._hidden.move_to_end(key)
+                return hidden
         return None
+
+
+def _called(message: object) -> Iterator[str]:
+    """The ids of an assistant's calls."""
+    if not isinstance(message, dict) or message.get("role") != "assistant":
+        return
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        if isinstance(call, dict) and isinstance(call.get("id"), str):
+            yield call["id"]
+
+
+def _stored(key: tuple[str, str, str]) -> str:
+    return "hidden:" + ":".join(key)
 
 
 def _answered(message: object) -> str | None:

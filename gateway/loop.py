@@ -40,7 +40,12 @@ from gateway.wire import ApiRequest
 
 CHOOSES_BY_ITSELF = (None, "auto", "none")
 
+Away: TypeAlias = Callable[[tuple[float, float]], None]
 Tasks: TypeAlias = dict[str, asyncio.Task[ToolsDown | None]]
+
+
+def _nowhere(expected_s: tuple[float, float]) -> None:
+    """For whoever does not care."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Job:
     session: Session
     answer_id: str
     after: object
+    away: Away = _nowhere
+    """Told how long a tool that has begun should take."""
 
 
 class ToolLoop:
@@ -105,7 +112,7 @@ class ToolLoop:
                     async for event in self._results(turn, tasks):
                         yield event
                     _raise_broken(tasks)
-                    if self._is_last(turn):
+                    if await self._is_last(turn):
                         break
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None  # ours, or GeneratorExit: the only one there is
@@ -193,6 +200,8 @@ class ToolLoop:
         task.add_done_callback(lambda _: self._arrived.set())
 
     def _hear(self, event: ServerCallStarted | ServerCallDone) -> None:
+        if isinstance(event, ServerCallStarted):
+            self._job.away(event.started.expected_s)
         self._news.append(event)
         self._arrived.set()
 
@@ -206,10 +215,10 @@ class ToolLoop:
             self._arrived.clear()
             await self._arrived.wait()
 
-    def _is_last(self, turn: Turn) -> bool:
+    async def _is_last(self, turn: Turn) -> bool:
         """Whether the request ends with this turn; if not, the conversation grows by it."""
         if turn.theirs:
-            self._hide(turn)
+            await self._hide(turn)
             return True
         if turn.is_cut or not turn.results:
             return True
@@ -221,13 +230,15 @@ class ToolLoop:
         turn.done = ChoiceDone(0, "length")
         return True
 
-    def _hide(self, turn: Turn) -> None:
+    async def _hide(self, turn: Turn) -> None:
         theirs = [call.id for call in turn.calls if call.id not in turn.results]
         if not theirs or not (turn.results or self._unseen):
             return
         order = tuple(call.id for call in turn.calls)
         hidden = Hidden(tuple(self._unseen), turn.message(), order, turn.results)
-        self._context.history.hide(self._job.session.tenant, theirs, hidden, after=self._job.after)
+        await self._context.history.hide(
+            self._job.session.tenant, theirs, hidden, after=self._job.after
+        )
 
     def _add_usage(self, turn: Turn) -> None:
         if turn.finished is None:

@@ -70,6 +70,9 @@ def read(path: Path) -> ProcessConfig:
     secrets: dict[str, object] = {"api_keys": api_keys}
     if admin_key := os.environ.get("ROUNDHOUSE_ADMIN_KEY", "").strip():
         secrets["admin_key"] = SecretStr(admin_key)
+    if password := os.environ.get("ROUNDHOUSE_REDIS_PASSWORD", "").strip():
+        store = config.gateway.store.model_copy(update={"password": SecretStr(password)})
+        secrets["store"] = store
     gateway = config.gateway.model_copy(update=secrets)
     return config.model_copy(update={"gateway": gateway})
 

@@ -39,8 +39,8 @@ class Program:
     tenant: str
     started_s: float
     weight: float = 1.0
-    rank: int = 0
-    """Its class: lower goes first."""
+    rank: tuple[int, int] = (0, 0)
+    """Its service tier and its own priority: lower goes first."""
     tokens: int = 0
     """Its context at the end of the last turn, or as the turn that runs was estimated."""
     shared: int = 0

@@ -95,6 +95,12 @@ class Recognition:
         """Whether a client can come back to the session without naming it."""
         return key in self._traces
 
+    def returns(self, claim: Claim) -> bool:
+        """Whether a request returns with a call that was given to a session here."""
+        return any(
+            (claim.tenant, minted) in self._minted for minted in returned_ids(claim.messages)
+        )
+
     def forget(self, key: Key) -> None:
         """The session has ended."""
         trace = self._traces.pop(key, None)

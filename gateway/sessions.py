@@ -35,6 +35,10 @@ class Session:
     requests: int = 0
     running: int = 0
     last_s: float = 0.0
+    started_s: float = 0.0
+    turns: int = 0
+    tokens: int = 0
+    """Of all its turns' prompts and answers."""
     parent: str | None = None
     """The session whose tool call started this one."""
     agent: str | None = None
@@ -99,6 +103,7 @@ class Sessions:
             identity.named,
             parent=identity.parent,
             number=self._opened,
+            started_s=self._clock(),
         )
         return session
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import AsyncGenerator
 from functools import cache
-from typing import cast
+from typing import Protocol, cast
 
 from engine.protocol import Generator
 from engine.types import Call
@@ -16,6 +16,13 @@ from gateway.toolbox import offer
 from gateway.wire import ApiRequest, ServerTools
 
 
+class Placed(Generator, Protocol):
+    """Generates somewhere, and wants to know how long the session will be away."""
+
+    def away(self, expected_s: tuple[float, float]) -> None:
+        """A tool has begun that takes about so long."""
+
+
 class Turns:
     """Runs requests on engines."""
 
@@ -25,7 +32,7 @@ class Turns:
         self._turns = cache(context.metrics.turns.labels)
 
     async def begin(
-        self, engine: Generator, request: ApiRequest, session: Session, answer_id: str
+        self, engine: Placed, request: ApiRequest, session: Session, answer_id: str
     ) -> AsyncGenerator[TurnEvent, None]:
         """The events of one request, `Finished` last. Raises GatewayError, also while iterated.
 
@@ -33,10 +40,12 @@ class Turns:
         """
         messages = request.body.get("messages")
         after = messages[-1] if isinstance(messages, list) and messages else None
+        if isinstance(messages, list):
+            await self._context.history.fetch(session.tenant, messages)
         request = self._restored(request, session)
         if request.server_tools is not None:
             offered = await self._offered(request, request.server_tools, session.tenant)
-            job = Job(engine, request, session, answer_id, after)
+            job = Job(engine, request, session, answer_id, after, engine.away)
             return ToolLoop(self._context, job, offered).run()
         session.phase = Phase.GENERATING
         call = Call(

@@ -1,8 +1,8 @@
 """A request body, taken apart: what the gateway acts on, and what goes to the engine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -16,9 +16,13 @@ REMEDIES = {
     "functions": "use 'tools'",
     "function_call": "use 'tool_choice'",
     "store": "answers are not stored here; leave it out or set it to false",
-    "service_tier": "there is one tier; leave it out, or say 'auto' or 'default'",
+    "service_tier": "leave it out, or say 'auto', 'default', 'priority' or 'flex'",
     "modalities": "answers are text; leave it out, or say ['text']",
 }
+
+# The first goes first; a request may ask for less than its key's, never for more.
+Tier: TypeAlias = Literal["priority", "default", "flex"]
+TIERS: tuple[Tier, ...] = ("priority", "default", "flex")
 
 _decode = msgspec.json.Decoder().decode
 
@@ -44,6 +48,10 @@ class ApiRequest:
     max_tool_calls: int | None = None
     echo: Mapping[str, object] | None = None
     """Fields of the request that OpenAI's answer repeats."""
+    tier: Tier | None = None
+    """The service tier asked for; None for the key's own."""
+    size: int = field(default=0, compare=False)
+    """Bytes of the body."""
     verbatim: bool = False
     """Whether an answer in OpenAI's own words may be passed on as it is."""
 
@@ -61,7 +69,10 @@ def parse(
     model = body.pop("model", None)
     if model is not None and not isinstance(model, str):
         raise BadRequest("'model' must be a string", param="model")
+    tier = _only(body, "service_tier", (None, "auto", "default", "priority", "flex"))
     echo = _common_fields(body)
+    if tier is not None:
+        echo["service_tier"] = "default"
     server_tools, max_tool_calls = None, None
     if endpoint == "chat":
         server_tools = _split_tools(body, server_label)
@@ -76,6 +87,8 @@ def parse(
         server_tools,
         max_tool_calls,
         echo,
+        tier if tier in TIERS else None,
+        len(raw),
         verbatim and not on_every_chunk,
     )
 
@@ -128,9 +141,6 @@ def _common_fields(body: dict[str, Any]) -> dict[str, object]:
             raise BadRequest(f"'{name}' is no longer served: {REMEDIES[name]}", param=name)
     _only(body, "store", (None, False))
     _only(body, "modalities", (None, ["text"]))
-    tier = _only(body, "service_tier", (None, "auto", "default"))
-    if tier is not None:
-        echo["service_tier"] = "default"
     metadata = body.pop("metadata", None)
     if metadata is not None:
         if not isinstance(metadata, dict) or not all(map(_is_text, metadata.values())):

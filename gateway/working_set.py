@@ -207,7 +207,7 @@ class WorkingSet:
         self.set_aside += len(gone)
         return True
 
-    def _order(self, head: Program, now: float) -> tuple[bool, int, float, float]:
+    def _order(self, head: Program, now: float) -> tuple[bool, tuple[int, int], float, float]:
         waited_s = now - head.since_s
         aged_s = self.rule.aging * max(0.0, waited_s - self.rule.grace_s)
         return (

@@ -14,7 +14,7 @@ from engine.types import Call, EngineLoad, Event
 from engine.vllm.chat import ChatBackend
 from engine.vllm.completion import CompletionBackend
 from engine.vllm.continuity import Continuity
-from engine.vllm.launch import launch
+from engine.vllm.launch import kv_tokens, launch
 from engine.vllm.metrics import EngineCollector, LoadRecorder
 from engine.vllm.prompts import Prompts
 from engine.vllm.rendering import Rendering
@@ -52,6 +52,7 @@ class VllmEngine:
         self._llm = await asyncio.to_thread(
             launch, self._config, self._recorder, self._vllm_metrics
         )
+        self._recorder.kv_tokens = kv_tokens(self._llm)
         try:
             serving = await serve(self._llm, self._config)
             self._wire(serving, refusals(self._llm, self._config))

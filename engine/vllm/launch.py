@@ -48,6 +48,12 @@ def launch(config: EngineConfig, recorder: LoadRecorder, collector: EngineCollec
             ) from error
 
 
+def kv_tokens(llm: AsyncLLM) -> int:
+    """How many tokens the KV cache of a running engine holds."""
+    cache = llm.vllm_config.cache_config
+    return int(cache.num_gpu_blocks or 0) * int(cache.block_size)
+
+
 def engine_args(config: EngineConfig) -> AsyncEngineArgs:
     """vLLM's arguments for `config`. Raises StartFailed for a name vLLM doesn't know."""
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}

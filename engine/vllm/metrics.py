@@ -21,6 +21,8 @@ class LoadRecorder(StatLoggerBase):  # type: ignore[misc]  # vLLM is not analyse
     """Keeps the newest load; vLLM calls it on the event loop for every step's output."""
 
     def __init__(self) -> None:
+        self.kv_tokens = 0
+        """Set once the engine has started."""
         self._running = 0
         self._waiting = 0
         self._kv_used_ratio = 0.0
@@ -61,6 +63,7 @@ class LoadRecorder(StatLoggerBase):  # type: ignore[misc]  # vLLM is not analyse
             waiting=self._waiting,
             kv_used_ratio=self._kv_used_ratio,
             preemptions=self._preemptions,
+            kv_tokens=self.kv_tokens,
             prefix_queries=self._prefix_queries,
             prefix_hits=self._prefix_hits,
             prompt_tokens=self._prompt_tokens,

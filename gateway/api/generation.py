@@ -9,8 +9,9 @@ from functools import cache
 from typing import Protocol
 
 from engine.errors import EngineError
-from engine.types import Delta, Endpoint, Finished, Passed
-from gateway.access import Access
+from engine.types import Delta, Endpoint, Finished, Passed, ToolCall
+from gateway.access import Grant
+from gateway.api.door import Door, deadline_s, graded
 from gateway.api.exchange import (
     Disconnected,
     Exchange,
@@ -21,7 +22,7 @@ from gateway.api.exchange import (
 )
 from gateway.collecting import ChatBody, CompletionBody
 from gateway.config import GatewayConfig
-from gateway.desk import Desk, Served
+from gateway.desk import Asked, Desk, Served
 from gateway.errors import (
     BadRequest,
     EngineGone,
@@ -34,13 +35,11 @@ from gateway.errors import (
     from_engine,
 )
 from gateway.events import TurnEvent
-from gateway.identity import Claim, Names
 from gateway.metrics import Metrics
-from gateway.recognition import Recognition
-from gateway.routes import POOL_HEADER, Target
+from gateway.routes import POOL_HEADER
 from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
 from gateway.visit import Visit
-from gateway.wire import ApiRequest, parse
+from gateway.wire import parse
 
 logger = logging.getLogger(__name__)
 
@@ -69,23 +68,13 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request with what is known of it before it is served."""
+class Visited:
+    """A request with its visitor, and when it came."""
 
-    request: ApiRequest
-    target: Target
+    asked: Asked
     visit: Visit
-    answer_id: str
+    grant: Grant
     arrived_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Who may come in, and who it is."""
-
-    access: Access
-    names: Names
-    recognition: Recognition
 
 
 class Generation:
@@ -132,64 +121,60 @@ class Generation:
             self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
 
     async def _serve(self, exchange: Exchange, answer_id: str, arrived_s: float) -> None:
-        tenant = self._door.access.tenant(exchange.headers.get("authorization"))
+        headers = exchange.headers
+        grant = await self._door.grant(headers)
         raw = await exchange.body(int(self._config.body_mib * 2**20))
         label = self._config.tools.server_label
-        request = parse(raw, self._endpoint, label, verbatim=True)
-        claim = self._door.names.claim(tenant, exchange.headers, request)
-        target = self._desk.resolve(request, exchange.headers.get(POOL_HEADER))
-        visit = self._recognise(claim, answer_id)
-        asked = Asked(request, target, visit, answer_id, arrived_s)
-        await while_connected(exchange, self._answer(exchange, asked))
+        request = graded(parse(raw, self._endpoint, label, verbatim=True), grant)
+        target = self._desk.resolve(request, headers.get(POOL_HEADER))
+        wait_s = deadline_s(headers)
+        visit = await self._door.visit(grant.tenant, headers, request, answer_id)
+        asked = Asked(request, target, visit.identity, grant.terms, answer_id, wait_s)
+        async with self._door.limits.request(grant, visit.identity.session):
+            visited = Visited(asked, visit, grant, arrived_s)
+            await while_connected(exchange, self._answer(exchange, visited))
 
-    def _recognise(self, claim: Claim, answer_id: str) -> Visit:
-        visit = Visit(self._door.recognition, claim, answer_id)
-        self._metrics.recognised.labels(visit.identity.by).inc()
-        if visit.is_linked:
-            self._metrics.sub_agents.inc()
-        return visit
-
-    async def _answer(self, exchange: Exchange, asked: Asked) -> None:
-        identity = asked.visit.identity
-        serving = self._desk.serve(asked.request, asked.target, identity, asked.answer_id)
+    async def _answer(self, exchange: Exchange, visited: Visited) -> None:
+        asked = visited.asked
         try:
-            async with serving as served:
-                if asked.visit.is_last:
-                    self._desk.sessions.end(identity.tenant, identity.session)
+            async with self._desk.serve(asked) as served:
+                if visited.visit.is_last:
+                    self._desk.sessions.end(asked.identity.tenant, asked.identity.session)
                 headers = {
                     REQUEST_HEADER: asked.answer_id,
                     SESSION_HEADER: served.session,
                     ENGINE_HEADER: served.engine,
                 }
                 answer = self._stream if asked.request.stream else self._whole
-                await answer(exchange, asked, served, headers)
+                await answer(exchange, visited, served, headers)
         except EngineError as error:
             raise from_engine(error) from error
 
     async def _stream(
         self,
         exchange: Exchange,
-        asked: Asked,
+        visited: Visited,
         served: Served,
         headers: Mapping[str, str],
     ) -> None:
+        asked, visit = visited.asked, visited.visit
         made = ChatChunks if self._endpoint == "chat" else CompletionChunks
         chunks: Chunks = made(asked.request, asked.answer_id, asked.target.model, int(time.time()))
-        engine, visit = served.engine, asked.visit
+        engine = served.engine
         hear_text = visit.hear_text
         await exchange.stream(headers)  # only now: an error before the first event has a status
-        visit.hear(served.first)
+        await self._hear(visited, served.first)
         await _write(exchange, chunks.chunk(served.first))
         between = self._metrics.inter_token.labels(engine)
         last_s = 0.0
         if type(served.first) is Passed:
             last_s = time.perf_counter()
-            self._metrics.first_token.labels(engine).observe(last_s - asked.arrived_s)
+            self._metrics.first_token.labels(engine).observe(last_s - visited.arrived_s)
         async for event in served.events:
             if type(event) is Delta:
                 hear_text(event.text)
             else:
-                visit.hear(event)
+                await self._hear(visited, event)
             if data := chunks.chunk(event):
                 await exchange.write(data)
             if type(event) is Delta or type(event) is Passed:
@@ -197,38 +182,46 @@ class Generation:
                 if last_s:
                     between.observe(now_s - last_s)
                 else:
-                    self._metrics.first_token.labels(engine).observe(now_s - asked.arrived_s)
+                    self._metrics.first_token.labels(engine).observe(now_s - visited.arrived_s)
                 last_s = now_s
             elif type(event) is Finished:
-                self._count(engine, event)
+                await self._count(visited, engine, event)
         await exchange.end()
 
     async def _whole(
         self,
         exchange: Exchange,
-        asked: Asked,
+        visited: Visited,
         served: Served,
         headers: Mapping[str, str],
     ) -> None:
+        asked = visited.asked
         kind = ChatBody if self._endpoint == "chat" else CompletionBody
         body: Body = kind(asked.request, asked.answer_id, asked.target.model, int(time.time()))
-        engine, visit = served.engine, asked.visit
-        took_s = time.perf_counter() - asked.arrived_s
+        engine = served.engine
+        took_s = time.perf_counter() - visited.arrived_s
         self._metrics.first_token.labels(engine).observe(took_s)
         body.add(served.first)
-        visit.hear(served.first)
+        await self._hear(visited, served.first)
         async for event in served.events:
             body.add(event)
-            visit.hear(event)
+            await self._hear(visited, event)
             if type(event) is Finished:
-                self._count(engine, event)
+                await self._count(visited, engine, event)
         await exchange.json(200, body.body(), headers)
 
-    def _count(self, engine: str, event: Finished) -> None:
+    async def _hear(self, visited: Visited, event: TurnEvent) -> None:
+        visited.visit.hear(event)
+        if self._door.shared is not None and type(event) is ToolCall:
+            await self._door.shared.minted(visited.asked.identity, event.id)
+
+    async def _count(self, visited: Visited, engine: str, event: Finished) -> None:
         usage = event.usage
         self._tokens(engine, "prompt").inc(usage.prompt_tokens)
         self._tokens(engine, "cached").inc(usage.cached_tokens)
         self._tokens(engine, "completion").inc(usage.completion_tokens)
+        spent = usage.prompt_tokens + usage.completion_tokens
+        await self._door.limits.charge(visited.grant, spent)
 
 
 async def _write(exchange: Exchange, data: bytes) -> None:

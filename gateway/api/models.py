@@ -21,13 +21,13 @@ def routes(access: Access, desk: Desk, started: int) -> APIRouter:
     @router.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
         """Every model that is served."""
-        access.tenant(request.headers.get("authorization"))
+        await access.grant(request.headers.get("authorization"))
         return {"object": "list", "data": [card(name) for name in sorted(desk.models)]}
 
     @router.get("/v1/models/{name:path}")
     async def model(name: str, request: Request) -> dict[str, Any]:
         """One model."""
-        access.tenant(request.headers.get("authorization"))
+        await access.grant(request.headers.get("authorization"))
         if name not in desk.models:
             raise NotFound(
                 f"the model '{name}' does not exist", param="model", code="model_not_found"

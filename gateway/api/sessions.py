@@ -26,6 +26,8 @@ def routes(access: Access, sessions: Sessions) -> APIRouter:
             "phase": session.phase.value,
             "engine": session.home,
             "requests": session.requests,
+            "turns": session.turns,
+            "tokens": session.tokens,
             "running": session.running,
             "idle_s": round(sessions.idle_s(session), 3),
             "recognised_by": session.recognised_by,
@@ -36,7 +38,7 @@ def routes(access: Access, sessions: Sessions) -> APIRouter:
         request: Request, limit: str = str(PAGE), after: str | None = None
     ) -> dict[str, Any]:
         """A page of the live sessions, the newest first; the next begins `after` its last id."""
-        tenant = access.tenant(_key(request))
+        tenant = await _tenant(access, request)
         count = _limit(limit)
         before = None
         if after is not None:
@@ -57,7 +59,7 @@ def routes(access: Access, sessions: Sessions) -> APIRouter:
     @router.get("/v1/sessions/{session_id:path}")
     async def one_session(request: Request, session_id: str) -> dict[str, Any]:
         """One session."""
-        session = sessions.find(access.tenant(_key(request)), session_id)
+        session = sessions.find(await _tenant(access, request), session_id)
         if session is None:
             raise _unknown(session_id)
         return card(session)
@@ -65,15 +67,15 @@ def routes(access: Access, sessions: Sessions) -> APIRouter:
     @router.delete("/v1/sessions/{session_id:path}")
     async def end_session(request: Request, session_id: str) -> dict[str, Any]:
         """End a session: what was kept of it is forgotten, running requests go on to their end."""
-        if not sessions.end(access.tenant(_key(request)), session_id):
+        if not sessions.end(await _tenant(access, request), session_id):
             raise _unknown(session_id)
         return {"id": session_id, "object": "session.deleted", "deleted": True}
 
     return router
 
 
-def _key(request: Request) -> str | None:
-    return request.headers.get("authorization")
+async def _tenant(access: Access, request: Request) -> str:
+    return (await access.grant(request.headers.get("authorization"))).tenant
 
 
 def _unknown(session_id: str) -> NotFound:

@@ -76,16 +76,13 @@ async def test_the_next_turn_of_an_admitted_program_goes_at_once() -> None:
 async def test_while_its_tools_run_a_program_may_be_set_aside_and_then_waits_to_go_on() -> None:
     door = gate(patience=0.0)
     async with door.turn("engine", POOL, wants("a", 6000)) as first:
+        door.expect("engine", "a", (50.0, 60.0))
         first.used = Used(6000, 0, 0)
-        first.pause()
-        first.expect((50.0, 60.0))
-        async with door.turn("engine", POOL, wants("b", 6000)):
-            again = asyncio.create_task(first.again())
-            await settle()
-            assert not again.done()
-        door.forget("b")
-        await again
+    async with door.turn("engine", POOL, wants("b", 6000)):
         assert door.sets()["engine"].set_aside == 1
+        again = Agent(door, wants("a", 6000))
+        async with cancelled(again):
+            assert again.held is None
 
 
 async def test_a_request_that_goes_away_while_it_waits_leaves_no_trace() -> None:

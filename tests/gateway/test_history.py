@@ -1,5 +1,7 @@
 """What a client has not seen of its own conversation."""
 
+import asyncio
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +31,7 @@ def hide(
     theirs = [call for call in order if call not in ours]
     results = {call: result(call) for call in ours}
     hidden = Hidden(before, assistant(*order), order, results)
-    history.hide(tenant, theirs, hidden, after=after)
+    asyncio.run(history.hide(tenant, theirs, hidden, after=after))
 
 
 def test_our_results_come_back_in_the_order_of_the_calls() -> None:

@@ -52,6 +52,8 @@ async def test_a_session_is_shown_with_what_its_agent_does() -> None:
         "engine": "zero",
         "requests": 2,
         "running": 1,
+        "turns": 1,
+        "tokens": 5,
         "recognised_by": "name",
     }
     assert (waiting["phase"], waiting["running"]) == ("waiting_for_client", 0)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.access import Access
+from gateway.access import tenant_of
 from gateway.errors import ToolsDown
 from gateway.events import ToolOutcome, ToolSpec
 from gateway.tool_client import ToolClient, ToolClientConfig
@@ -17,7 +17,7 @@ from tests.tools_service.tool_stand_ins import Stand, stand
 from tools_service.service import running
 from tools_service.tokens import Tokens as Verifier
 
-ONE, TWO = (Access([key]).tenant(f"Bearer {key}") for key in ("one", "two"))
+ONE, TWO = map(tenant_of, ("one", "two"))
 
 
 @pytest.fixture

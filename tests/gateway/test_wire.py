@@ -91,7 +91,7 @@ def test_a_body_that_is_no_json_object_is_refused(raw: bytes, said: str) -> None
         ("functions", None, "use 'tools'"),
         ("function_call", "auto", "use 'tool_choice'"),
         ("store", True, "leave it out"),
-        ("service_tier", "priority", "leave it out"),
+        ("service_tier", "scale", "leave it out"),
         ("service_tier", ["auto"], "leave it out"),
         ("modalities", ["text", "audio"], "leave it out"),
         ("metadata", "text", "object"),

@@ -18,7 +18,7 @@ def pool(capacity: int, **rules: float) -> WorkingSet:
     return WorkingSet(Rule(prefill_rate=RATE, target=1.0, **rules), capacity)
 
 
-def program(name: str, started_s: float = 0.0, tenant: str = "t", **fields: float) -> Program:
+def program(name: str, started_s: float = 0.0, tenant: str = "t", **fields: object) -> Program:
     return Program(name, tenant, started_s, growth=0.0, **fields)  # type: ignore[arg-type]
 
 
@@ -146,7 +146,7 @@ def test_a_class_goes_before_another_and_the_tenant_with_less_before_one_with_mo
     list(granted(set_, 0.0))
     set_.ask(program("more", 0.0, "rich"), 300, 0.0)
     set_.ask(program("poor", 5.0, "poor"), 300, 0.0)
-    set_.ask(program("urgent", 9.0, "rich", rank=-1), 100, 0.0)
+    set_.ask(program("urgent", 9.0, "rich", rank=(-1, 0)), 100, 0.0)
     assert list(granted(set_, 0.0)) == ["urgent", "poor"]
 
 

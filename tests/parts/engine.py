@@ -39,6 +39,7 @@ class ScriptedEngine:
         self.left = asyncio.Event()
         self.running = 0
         self.kv_used_ratio = 0.0
+        self.kv_tokens = 0
         self.ailment: EngineError | TimeoutError | None = None
         self.start_gate: asyncio.Event | None = None
         self.start_failure: EngineError | None = None
@@ -88,8 +89,11 @@ class ScriptedEngine:
             raise EngineDead(f"engine '{self.name}' is gone")
 
     def load(self) -> EngineLoad:
-        """What runs now, and the ratio the test has set."""
-        return EngineLoad(running=self.running, kv_used_ratio=self.kv_used_ratio)
+        """What runs now, and of the cache what the test has set."""
+        return EngineLoad(self.running, kv_used_ratio=self.kv_used_ratio, kv_tokens=self.kv_tokens)
+
+    def away(self, expected_s: tuple[float, float]) -> None:
+        """A script's turns come when they come."""
 
     async def check_health(self, timeout_s: float) -> None:
         """Raise the `ailment`, if there is one."""
