@@ -1,4 +1,4 @@
-"""Who may ask: bearer keys."""
+"""Who may ask: bearer keys, and the operator's."""
 
 import hashlib
 import hmac
@@ -15,6 +15,11 @@ class Access:
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = tuple(_digest(key) for key in keys)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may ask."""
+        return not self._digests
 
     def tenant(self, authorization: str | None) -> str:
         """The tenant that shows this header, named by a digest of its key. Raises Unauthorized."""
@@ -35,6 +40,28 @@ class Access:
                 "this API key is not known here", headers={"www-authenticate": "Bearer"}
             )
         return shown[:DIGEST_CHARS]
+
+
+class Admin:
+    """The operator's key; without one nobody is the operator."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
+
+    @property
+    def has_key(self) -> bool:
+        """Whether anybody can be the operator."""
+        return self._key is not None
+
+    def admit(self, authorization: str | None) -> None:
+        """Let the operator in. Raises Unauthorized."""
+        shown = (authorization or "").removeprefix("Bearer ")
+        if self._key is None or not hmac.compare_digest(shown.encode(), self._key.encode()):
+            raise Unauthorized("show the key of ROUNDHOUSE_ADMIN_KEY, which the operator sets")
+
+    def sign(self, text: str) -> str:
+        """What only a holder of the key can have written below the text."""
+        return hmac.new((self._key or "").encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def tenant_of(key: str) -> str:

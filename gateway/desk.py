@@ -14,6 +14,7 @@ from gateway.identity import Identity
 from gateway.metrics import Metrics
 from gateway.routes import Routes, Target
 from gateway.sessions import Sessions
+from gateway.timeline import Entry
 from gateway.turns import Turns
 from gateway.wire import ApiRequest
 
@@ -67,15 +68,17 @@ class Desk:
 
     @asynccontextmanager
     async def serve(
-        self, request: ApiRequest, target: Target, identity: Identity, answer_id: str
+        self, request: ApiRequest, target: Target, identity: Identity, entry: Entry
     ) -> AsyncGenerator[Served]:
         """Hold a place on an engine while the events are taken. Raises GatewayError."""
         session = self.sessions.open(identity)
+        because = f"{self.queue.running} requests ran, {self.queue.depth} waited before it"
         try:
             async with self.queue.place() as waited_s:
                 self._metrics.queue_wait.observe(waited_s)
-                dispatch = Dispatch(self.fleet, session, target)
-                events = await self._turns.begin(dispatch, request, session, answer_id)
+                entry.hold("queue", waited_s, because)
+                dispatch = Dispatch(self.fleet, session, target, entry)
+                events = await self._turns.begin(dispatch, request, session, entry.id)
                 async with aclosing(events):
                     # Awaited here: until it comes the engine may still be another one.
                     first = await anext(events)

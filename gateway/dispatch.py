@@ -8,15 +8,17 @@ from engine.types import Call, Event
 from gateway.fleet import Fleet, Member
 from gateway.routes import Target
 from gateway.sessions import Session
+from gateway.timeline import Entry
 
 
 class Dispatch:
     """Generates as an engine does, on whichever engine is the session's home in that turn."""
 
-    def __init__(self, fleet: Fleet, session: Session, target: Target) -> None:
+    def __init__(self, fleet: Fleet, session: Session, target: Target, entry: Entry) -> None:
         self._fleet = fleet
         self._session = session
         self._target = target
+        self._entry = entry
         self.name = ""
         """The engine of the last turn."""
 
@@ -28,6 +30,7 @@ class Dispatch:
     def _place(self, call: Call, tried: set[str]) -> Member:
         member = self._fleet.place(self._session, self._target, call.body, tried)
         self.name = member.engine.name
+        self._entry.place(self.name, self._session.why)
         return member
 
     async def _events(self, call: Call, member: Member) -> AsyncGenerator[Event, None]:
@@ -44,6 +47,7 @@ class Dispatch:
                 return
             except EngineError as error:
                 self._fleet.judge(member, error)
+                self._entry.fail(member.engine.name, error)
                 tried.add(member.engine.name)
                 # Until its first event nothing of the turn was told: another engine may be asked.
                 if begun or not self._fleet.may_retry(error, self._target, tried):

@@ -39,6 +39,7 @@ from gateway.metrics import Metrics
 from gateway.recognition import Recognition
 from gateway.routes import POOL_HEADER, Target
 from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
+from gateway.timeline import Entry, Timeline
 from gateway.visit import Visit
 from gateway.wire import ApiRequest, parse
 
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 SESSION_HEADER = "x-roundhouse-session"
 ENGINE_HEADER = "x-roundhouse-engine"
+WHY_HEADER = "x-roundhouse-why"
 REQUEST_HEADER = "x-request-id"
 ID_PREFIX = {"chat": "chatcmpl", "completion": "cmpl"}
 CLIENT_ERRORS = 500
@@ -75,8 +77,13 @@ class Asked:
     request: ApiRequest
     target: Target
     visit: Visit
-    answer_id: str
+    entry: Entry
     arrived_s: float
+
+    @property
+    def answer_id(self) -> str:
+        """The id the client is told."""
+        return self.entry.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,8 @@ class Door:
     access: Access
     names: Names
     recognition: Recognition
+    timeline: Timeline
+    """Where it is written down."""
 
 
 class Generation:
@@ -114,32 +123,36 @@ class Generation:
         exchange = Exchange(scope, receive, send)
         answer_id = f"{ID_PREFIX[self._endpoint]}-{secrets.token_hex(16)}"
         outcome = "stopped"  # what the server cancels ends in none of the ways below
+        entry = self._door.timeline.open(answer_id, self._endpoint)
+        failure: GatewayError | None = None
         try:
-            await self._serve(exchange, answer_id, arrived_s)
+            await self._serve(exchange, entry, arrived_s)
             outcome = "ok"
         except Disconnected:
             outcome = "disconnected"
         except GatewayError as error:
-            outcome = _outcome(error)
+            outcome, failure = _outcome(error), error
             await _tell(exchange, error, answer_id)
         except Exception:  # whatever it is, this client gets an answer and the next one is served
             logger.exception("request %s failed", answer_id)
-            outcome = "internal_error"
-            await _tell(exchange, Internal("an internal error; the log has more"), answer_id)
+            outcome, failure = "internal_error", Internal("an internal error; the log has more")
+            await _tell(exchange, failure, answer_id)
         finally:
+            self._door.timeline.close(entry, outcome, failure)
             self._ended(self._endpoint, outcome).inc()
             took_s = time.perf_counter() - arrived_s
             self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
 
-    async def _serve(self, exchange: Exchange, answer_id: str, arrived_s: float) -> None:
+    async def _serve(self, exchange: Exchange, entry: Entry, arrived_s: float) -> None:
         tenant = self._door.access.tenant(exchange.headers.get("authorization"))
         raw = await exchange.body(int(self._config.body_mib * 2**20))
         label = self._config.tools.server_label
         request = parse(raw, self._endpoint, label, verbatim=True)
         claim = self._door.names.claim(tenant, exchange.headers, request)
         target = self._desk.resolve(request, exchange.headers.get(POOL_HEADER))
-        visit = self._recognise(claim, answer_id)
-        asked = Asked(request, target, visit, answer_id, arrived_s)
+        visit = self._recognise(claim, entry.id)
+        self._door.timeline.attach(entry, visit.identity)
+        asked = Asked(request, target, visit, entry, arrived_s)
         await while_connected(exchange, self._answer(exchange, asked))
 
     def _recognise(self, claim: Claim, answer_id: str) -> Visit:
@@ -151,7 +164,7 @@ class Generation:
 
     async def _answer(self, exchange: Exchange, asked: Asked) -> None:
         identity = asked.visit.identity
-        serving = self._desk.serve(asked.request, asked.target, identity, asked.answer_id)
+        serving = self._desk.serve(asked.request, asked.target, identity, asked.entry)
         try:
             async with serving as served:
                 if asked.visit.is_last:
@@ -175,9 +188,10 @@ class Generation:
     ) -> None:
         made = ChatChunks if self._endpoint == "chat" else CompletionChunks
         chunks: Chunks = made(asked.request, asked.answer_id, asked.target.model, int(time.time()))
-        engine, visit = served.engine, asked.visit
+        engine, visit, entry = served.engine, asked.visit, asked.entry
         hear_text = visit.hear_text
-        await exchange.stream(headers)  # only now: an error before the first event has a status
+        # Only now: an error before the first event has a status.
+        await exchange.stream({**headers, WHY_HEADER: entry.short()})
         visit.hear(served.first)
         await _write(exchange, chunks.chunk(served.first))
         between = self._metrics.inter_token.labels(engine)
@@ -185,11 +199,13 @@ class Generation:
         if type(served.first) is Passed:
             last_s = time.perf_counter()
             self._metrics.first_token.labels(engine).observe(last_s - asked.arrived_s)
+            entry.answer()
         async for event in served.events:
             if type(event) is Delta:
                 hear_text(event.text)
             else:
                 visit.hear(event)
+                entry.hear(event)
             if data := chunks.chunk(event):
                 await exchange.write(data)
             if type(event) is Delta or type(event) is Passed:
@@ -198,6 +214,7 @@ class Generation:
                     between.observe(now_s - last_s)
                 else:
                     self._metrics.first_token.labels(engine).observe(now_s - asked.arrived_s)
+                    entry.answer()
                 last_s = now_s
             elif type(event) is Finished:
                 self._count(engine, event)
@@ -212,17 +229,19 @@ class Generation:
     ) -> None:
         kind = ChatBody if self._endpoint == "chat" else CompletionBody
         body: Body = kind(asked.request, asked.answer_id, asked.target.model, int(time.time()))
-        engine, visit = served.engine, asked.visit
+        engine, visit, entry = served.engine, asked.visit, asked.entry
         took_s = time.perf_counter() - asked.arrived_s
         self._metrics.first_token.labels(engine).observe(took_s)
+        entry.answer()
         body.add(served.first)
         visit.hear(served.first)
         async for event in served.events:
             body.add(event)
             visit.hear(event)
+            entry.hear(event)
             if type(event) is Finished:
                 self._count(engine, event)
-        await exchange.json(200, body.body(), headers)
+        await exchange.json(200, body.body(), {**headers, WHY_HEADER: entry.short()})
 
     def _count(self, engine: str, event: Finished) -> None:
         usage = event.usage
