@@ -106,5 +106,9 @@ class Overview:
             runs = await self._tools.look("running", TOOLS_TIMEOUT_S)
         except ToolsDown as down:
             return {"state": "down", "message": str(down)}
-        lines, running = table["runtimes"], runs["running"]
-        return {"state": "ok", "runtimes": lines[:ROWS], "running": running[:ROWS]}
+        lines, running = table.get("runtimes", []), runs.get("running", [])
+        # Whole tools first, then the shapes that are called most, so that none hides another.
+        first = sorted(lines, key=lambda line: (line.get("shape") != "*", -line.get("samples", 0)))
+        shown = {(line.get("tool"), line.get("shape")) for line in first[:ROWS]}
+        rows = [line for line in lines if (line.get("tool"), line.get("shape")) in shown]
+        return {"state": "ok", "runtimes": rows, "running": running[:ROWS]}

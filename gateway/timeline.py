@@ -95,6 +95,11 @@ class Entry:
         """How long ago it arrived."""
         return self.clock() - self.began_s
 
+    @property
+    def retried(self) -> int:
+        """How often a turn went to another engine because one had failed."""
+        return sum(placement.failed is not None for placement in self.placements[:-1])
+
     def hold(self, where: str, seconds: float, because: str) -> None:
         """It had to wait before it went on; a wait nobody notices is not told."""
         if seconds >= NOTICED_S:
@@ -145,8 +150,8 @@ class Entry:
         last = self.placements[-1] if self.placements else Placement("", "unknown")
         words = [last.why, f"waited={sum(hold.seconds for hold in self.held):.3f}"]
         words.append(f"engine={last.engine}")
-        if retried := sum(placement.failed is not None for placement in self.placements):
-            words.append(f"retried={retried}")
+        if self.retried:
+            words.append(f"retried={self.retried}")
         if self.usage is not None:
             words.append(f"cached={self.usage.cached_tokens}/{self.usage.prompt_tokens}")
             words.append(f"tools={len(self.tools)}")
@@ -164,7 +169,7 @@ class Entry:
             "error": {"code": self.code, "message": self.message} if self.code else None,
             "held": self.held,
             "placements": self.placements,
-            "retried": sum(placement.failed is not None for placement in self.placements[:-1]),
+            "retried": self.retried,
             "prompt_tokens": usage.prompt_tokens if usage else None,
             "cached_tokens": usage.cached_tokens if usage else None,
             "completion_tokens": usage.completion_tokens if usage else None,

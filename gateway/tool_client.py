@@ -105,8 +105,8 @@ class ToolClient:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
-    async def look(self, page: str, timeout_s: float) -> Any:
-        """A page for people who look, such as `running`, as decoded JSON. Raises ToolsDown."""
+    async def look(self, page: str, timeout_s: float) -> dict[str, list[dict[str, Any]]]:
+        """A page for people who look: `runtimes` or `running`. Raises ToolsDown."""
         headers = {"accept": "application/json"}
         if self._tokens is not None:
             headers["authorization"] = self._tokens.header(ANYONE)
@@ -116,9 +116,10 @@ class ToolClient:
                 asyncio.timeout(timeout_s),
                 self._session.get(url, headers=headers, allow_redirects=False) as response,
             ):
-                if response.status != 200:
+                if response.status != 200 or response.content_type != "application/json":
                     raise ToolsDown(f"the tools service answered {response.status} for /{page}")
-                return msgspec.json.decode(await response.read())
+                whole = await anext(_messages(response, _now() + timeout_s))
+                return msgspec.json.decode(whole, type=dict[str, list[dict[str, Any]]])
         except TimeoutError:
             raise ToolsDown("the tools service did not answer in time") from None
         except (aiohttp.ClientError, msgspec.DecodeError) as exc:

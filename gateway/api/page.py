@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from importlib import resources
@@ -10,14 +11,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gateway.access import Access, Admin
-from gateway.errors import NotFound, Overloaded
+from gateway.errors import NotFound, Overloaded, Stopping
 from gateway.overview import Overview
 
 COOKIE = "roundhouse_status"
 LIFE_S = 12 * 3600
 STEP_S = 1.0
 WATCHERS = 16
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK = ("127.0.0.1", "::1")
+HERE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 SAFE = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -52,7 +54,7 @@ class Gate:
         if not self.admin.has_key and self.access.is_open:
             # The name too: else any site could have its own name lead a browser here.
             peer = request.client.host if request.client is not None else ""
-            if peer in LOOPBACK and request.url.hostname in LOOPBACK:
+            if peer in LOOPBACK and HERE.fullmatch(request.headers.get("host", "")):
                 return
         if not self._is_ticket(request.cookies.get(COOKIE, "")):
             self.admin.admit(request.headers.get("authorization"))
@@ -80,6 +82,14 @@ class Watch:
     is_stopping: Callable[[], bool]
     watchers: int = field(default=0)
 
+    def admit(self, request: Request) -> None:
+        """Raises Unauthorized, Stopping and Overloaded."""
+        self.gate.admit(request)
+        if self.is_stopping():
+            raise Stopping("the gateway is shutting down", headers={"retry-after": "1"})
+        if self.watchers >= WATCHERS:
+            raise Overloaded(f"{WATCHERS} watch this page already", retry_after_s=5)
+
     async def events(self) -> AsyncGenerator[bytes]:
         """The view, about once a second, as server-sent events."""
         self.watchers += 1
@@ -104,9 +114,7 @@ def routes(watch: Watch) -> APIRouter:
 
     @router.get("/status/events")
     async def events(request: Request) -> Response:
-        watch.gate.admit(request)
-        if watch.watchers >= WATCHERS:
-            raise Overloaded(f"{WATCHERS} watch this page already", retry_after_s=5)
+        watch.admit(request)
         headers = {**SAFE, "x-accel-buffering": "no"}
         if COOKIE in request.cookies:
             headers["x-roundhouse-signed-in"] = "1"

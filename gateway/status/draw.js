@@ -90,7 +90,7 @@ function because(placement) {
 export function account(entry) {
   const told = node("li");
   const tokens = entry.prompt_tokens === null ? "" :
-    `, ${entry.prompt_tokens} prompt tokens (${entry.cached_tokens} cached), ${entry.completion_tokens} written`;
+    `, ${entry.prompt_tokens} tokens in (${entry.cached_tokens} cached), ${entry.completion_tokens} out`;
   const first = entry.first_token_s === null ? "" : `, first token after ${seconds(entry.first_token_s)}`;
   const head = node("p", isBad(entry.outcome) ? "bad" : "");
   head.append(node("time", "", clock(entry.began_at)), ` ${entry.outcome}`,

@@ -3,6 +3,7 @@
 import { account, bar, clock, count, isBad, node, place, put, range, seconds, sync } from "./draw.js";
 
 const RETRY_MS = 2000;
+const SILENT_MS = 8000; // a machine that is gone says nothing, and so would this page
 const HOMES = 6;
 const by = (id) => document.getElementById(id);
 let watching = false;
@@ -198,7 +199,8 @@ async function read() {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const silence = setTimeout(() => stop.abort(), SILENT_MS);
+    const { value, done } = await reader.read().finally(() => clearTimeout(silence));
     if (done) throw new Error("the stream has ended");
     const events = (rest + value).split("\n\n");
     rest = events.pop();

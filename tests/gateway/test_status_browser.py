@@ -133,6 +133,9 @@ async def test_it_is_read_with_the_keyboard_alone_and_keeps_the_readers_place() 
         kept = "const at = document.activeElement; return [at.innerText, at.parentNode.open]"
         said, is_open = await shown.asked(kept)
         assert "s-1" in said and is_open
+        await it.gateway.stop()
+        await shown.text("#connection", "connection lost")
+        assert "s-1" in await shown.do(lambda driver: _text(driver, "#sessions"))
 
 
 @pytest.mark.timeout(300)

@@ -75,14 +75,20 @@ async def test_tools_are_in_the_view_and_so_is_a_service_that_is_down() -> None:
     async with served(ScriptedEngine(HELLO), tools={"url": url}) as it:
         tools = (await view(it))["tools"]
     assert tools["state"] == "down" and tools["message"]
+    async with (
+        served(ScriptedEngine(HELLO)) as other,
+        served(ScriptedEngine(HELLO), tools={"url": f"{other.url}/mcp"}) as it,
+    ):
+        tools = (await view(it))["tools"]
+    assert tools == {"state": "down", "message": "the tools service answered 404 for /runtimes"}
 
 
 async def test_without_keys_only_a_browser_at_the_machine_itself_may_look() -> None:
     async with served(ScriptedEngine(HELLO)) as it:
         assert (await view(it))["sessions"] == []
         # A site whose name leads here, so that its script could read what this browser may.
-        answer = await it.ask("GET", "/status/events", host="evil.example")
-        assert answer.status == 401
+        for host in ("evil.example", "evil.localhost.example:8000", "[", "127.0.0.1.nip.example"):
+            assert (await it.ask("GET", "/status/events", host=host)).status == 401
 
 
 async def test_without_the_operators_key_nobody_with_a_clients_key_may_look() -> None:
@@ -174,6 +180,7 @@ async def test_the_stream_ends_when_the_gateway_stops() -> None:
         await answer.content.readline()
         await it.gateway.stop()
         await answer.read()
+        assert (await it.ask("GET", "/status/events")).error["code"] == "shutting_down"
 
 
 async def test_all_who_watch_at_once_cost_one_look() -> None:
