@@ -21,6 +21,18 @@ from tests.parts.tools import ScriptedTool, tools_service
 
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=document.title='taken'>"
 PATIENCE_S = 60.0
+# Ground and ink of a badge in each of its states, most of which nothing here is in.
+BADGES = """
+const states = "well ejected draining dead queued generating in_tool bad other".split(" ");
+return states.map((state) => {
+  const badge = document.querySelector(".badge").cloneNode();
+  badge.dataset.state = state;
+  document.body.append(badge);
+  const {backgroundColor, color} = getComputedStyle(badge);
+  badge.remove();
+  return [backgroundColor, color];
+});
+"""
 T = TypeVar("T")
 
 
@@ -158,6 +170,8 @@ async def test_it_fits_a_phone_and_follows_the_colour_scheme_with_contrast() -> 
             assert contrast(ground, ink) >= 7
             soft = "return getComputedStyle(document.querySelector('#sessions .where')).color"
             assert contrast(ground, await shown.asked(soft)) >= 4.5
+            badges = await shown.asked(BADGES)
+            assert len(badges) >= 8 and all(contrast(*pair) >= 4.5 for pair in badges)
         assert luminance(pages[0]) > 0.8 and luminance(pages[1]) < 0.05
 
 
