@@ -1,5 +1,6 @@
-"""Who may ask, and on what terms: bearer keys."""
+"""Who may ask, and on what terms: bearer keys, and the operator's."""
 
+import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Mapping
@@ -44,9 +45,14 @@ class Access:
         self._clock = clock
         self._stored: dict[str, tuple[Terms | None, float]] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may ask."""
+        return not self._keys and self._store is None
+
     async def grant(self, authorization: str | None) -> Grant:
         """What the one may that shows this header. Raises Unauthorized."""
-        if not self._keys and self._store is None:
+        if self.is_open:
             return Grant(ANYONE)
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
@@ -83,6 +89,28 @@ class Access:
             self._stored.clear()
         self._stored[shown] = (terms, self._clock() + _STORED_S)
         return terms
+
+
+class Admin:
+    """The operator's key; without one nobody is the operator."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
+
+    @property
+    def has_key(self) -> bool:
+        """Whether anybody can be the operator."""
+        return self._key is not None
+
+    def admit(self, authorization: str | None) -> None:
+        """Let the operator in. Raises Unauthorized."""
+        shown = (authorization or "").removeprefix("Bearer ")
+        if self._key is None or not hmac.compare_digest(shown.encode(), self._key.encode()):
+            raise Unauthorized("show the key of ROUNDHOUSE_ADMIN_KEY, which the operator sets")
+
+    def sign(self, text: str) -> str:
+        """What only a holder of the key can have written below the text."""
+        return hmac.new((self._key or "").encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def tenant_of(key: str) -> str:

@@ -15,9 +15,9 @@ from starlette.routing import Route
 
 from engine.errors import NotReady
 from engine.protocol import Engine
-from gateway.access import Access
+from gateway.access import Access, Admin
 from gateway.admission import Queue
-from gateway.api import engines, models, sessions, status
+from gateway.api import engines, models, page, sessions, status
 from gateway.api.door import Door
 from gateway.api.exchange import Receive, Scope, Send
 from gateway.api.generation import Generation
@@ -35,6 +35,7 @@ from gateway.keys import Terms, digest, read
 from gateway.limits import Limits, check
 from gateway.loop import LoopContext
 from gateway.metrics import FleetMetrics, MergedCollector, Metrics
+from gateway.overview import Overview
 from gateway.program import Rule
 from gateway.program_readings import ProgramReadings
 from gateway.recognition import Recognition
@@ -42,6 +43,7 @@ from gateway.routes import Routes
 from gateway.sessions import Sessions
 from gateway.shared import SharedSessions
 from gateway.store import MemoryStore, Store
+from gateway.timeline import Timeline
 from gateway.tool_client import ToolClient, ToolClientConfig
 from gateway.toolbox import CallRunner
 from gateway.turns import Turns
@@ -67,6 +69,7 @@ class Gateway:
         self.tools = self._tool_client(tools_token)
         self.queue = Queue(config.queue, time.monotonic)
         self.recognition = Recognition()
+        self.timeline = Timeline(time.perf_counter, time.time)
         self.sessions = Sessions(
             live=config.sessions.live,
             idle_s=config.sessions.idle_s,
@@ -231,7 +234,15 @@ def create_app(gateway: Gateway) -> Front:
     """The ASGI application of a gateway; serve it inside `gateway.running()`."""
     config, access, desk = gateway.config, gateway.access, gateway.desk
     names, limits = Names(config.sessions), Limits(gateway.store)
-    door = Door(access, names, gateway.recognition, limits, gateway.metrics, gateway.shared)
+    door = Door(
+        access,
+        names,
+        gateway.recognition,
+        limits,
+        gateway.metrics,
+        gateway.timeline,
+        gateway.shared,
+    )
     hot = {
         "/v1/chat/completions": Generation("chat", config, door, desk, gateway.metrics),
         "/v1/completions": Generation("completion", config, door, desk, gateway.metrics),
@@ -240,12 +251,16 @@ def create_app(gateway: Gateway) -> Front:
     for path, endpoint in hot.items():
         pages.router.routes.append(Route(path, endpoint, methods=["POST"]))  # for 405 and its kin
     pages.include_router(models.routes(access, desk, int(time.time())))
-    pages.include_router(sessions.routes(access, gateway.sessions))
+    pages.include_router(sessions.routes(access, gateway.sessions, gateway.timeline))
     pages.include_router(
         status.routes(desk, gateway.registry, config.health_s, lambda: gateway.stopping)
     )
     admin_key = config.admin_key.get_secret_value() if config.admin_key is not None else None
-    pages.include_router(engines.routes(gateway.fleet, admin_key))
+    admin = Admin(admin_key)
+    pages.include_router(engines.routes(gateway.fleet, admin))
+    seen = Overview(desk, gateway.timeline, gateway.tools, time.monotonic)
+    watch = page.Watch(page.Gate(access, admin, time.time), seen, lambda: gateway.stopping)
+    pages.include_router(page.routes(watch))
     pages.add_exception_handler(GatewayError, _on_gateway_error)
     pages.add_exception_handler(HTTPException, _on_http_exception)
     pages.add_exception_handler(Exception, _on_bug)

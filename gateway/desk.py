@@ -17,6 +17,7 @@ from gateway.metrics import Metrics
 from gateway.routes import Routes, Target
 from gateway.sessions import Session, Sessions
 from gateway.shared import SharedSessions
+from gateway.timeline import Entry
 from gateway.turns import Turns
 from gateway.wire import TIERS, ApiRequest
 
@@ -29,9 +30,15 @@ class Asked:
     target: Target
     identity: Identity
     terms: Terms
-    answer_id: str
+    entry: Entry
+    """Where it is written down."""
     deadline_s: float | None = None
     """How long its client waits, from now on."""
+
+    @property
+    def answer_id(self) -> str:
+        """The id the client is told."""
+        return self.entry.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +97,16 @@ class Desk:
     async def serve(self, asked: Asked) -> AsyncGenerator[Served]:
         """Hold a place on an engine while the events are taken. Raises GatewayError."""
         session = self.sessions.open(asked.identity)
+        because = f"{self.queue.running} requests ran, {self.queue.depth} waited before it"
         try:
             async with self.queue.place() as waited_s:
                 self._metrics.queue_wait.observe(waited_s)
+                asked.entry.hold("queue", waited_s, because)
                 if self._shared is not None:
                     await self._shared.find_home(session)
                 before = session.home
-                dispatch = Dispatch(self._way, session, asked.target, _wants(asked, session))
+                wants = _wants(asked, session)
+                dispatch = Dispatch(self._way, session, asked.target, wants, asked.entry)
                 events = await self._turns.begin(dispatch, asked.request, session, asked.answer_id)
                 async with aclosing(events):
                     # Awaited here: until it comes the engine may still be another one.

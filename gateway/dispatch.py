@@ -11,6 +11,9 @@ from gateway.gate import Gate, Pass, Wants
 from gateway.program import Used
 from gateway.routes import Target
 from gateway.sessions import Phase, Session
+from gateway.timeline import Entry
+
+_FULL = "the agents at work fill the engine's KV cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,14 @@ class Way:
 class Dispatch:
     """Generates as an engine does, on whichever engine is the session's home in that turn."""
 
-    def __init__(self, way: Way, session: Session, target: Target, wants: Wants) -> None:
+    def __init__(
+        self, way: Way, session: Session, target: Target, wants: Wants, entry: Entry
+    ) -> None:
         self._way = way
         self._session = session
         self._target = target
         self._wants = wants
+        self._entry = entry
         self.name = ""
         """The engine of the last turn."""
 
@@ -52,6 +58,7 @@ class Dispatch:
     def _place(self, call: Call, tried: set[str]) -> Member:
         member = self._way.fleet.place(self._session, self._target, call.body, tried)
         self.name = member.engine.name
+        self._entry.place(self.name, self._session.why)
         return member
 
     async def _events(self, call: Call, member: Member) -> AsyncGenerator[Event, None]:
@@ -74,6 +81,7 @@ class Dispatch:
                 return
             except EngineError as error:
                 fleet.judge(member, error)
+                self._entry.fail(member.engine.name, error)
                 tried.add(member.engine.name)
                 # Until its first event nothing of the turn was told: another engine may be asked.
                 if begun or not fleet.may_retry(error, self._target, tried):
@@ -89,6 +97,7 @@ class Dispatch:
             if self._way.gate is not None and capacity:
                 turn = self._way.gate.turn(member.engine.name, capacity, self._wants)
                 held = await stack.enter_async_context(turn)
+                self._entry.hold("admission", held.waited_s, _FULL)
             member.in_flight += 1
             try:
                 yield held

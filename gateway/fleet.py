@@ -19,7 +19,7 @@ from gateway.health import Health
 from gateway.homes import Homes, Prefixes, prefix_of
 from gateway.metrics import FleetMetrics
 from gateway.retries import RetryBudget
-from gateway.router import Candidate, Spill, Standing, pick
+from gateway.router import MOVED, Candidate, Spill, Standing, explain, pick
 from gateway.routes import Target
 from gateway.sessions import Session
 
@@ -103,9 +103,9 @@ class Fleet:
             raise EngineGone(
                 f"no engine that serves '{target.model}' is left; the operator must see to it"
             )
-        if session.home not in (None, picked.name):
-            why = "failed" if session.home in tried else _why(session.home, candidates)
-            self._metrics.moves.labels(why).inc()
+        session.why = explain(session.home, picked.name, candidates, tried)
+        if session.why.startswith(MOVED):
+            self._metrics.moves.labels(session.why.removeprefix(MOVED)).inc()
         session.home = picked.name
         self._homes.settle((session.tenant, session.id), picked.name, now_s)
         if prefix is not None:
@@ -204,11 +204,3 @@ class Fleet:
 def _serves(member: Member, target: Target) -> bool:
     engine = member.engine
     return engine.model == target.model and target.pool in (None, engine.pool)
-
-
-def _why(home: str | None, candidates: Sequence[Candidate]) -> str:
-    for candidate in candidates:
-        if candidate.name == home:
-            well = candidate.standing is Standing.WELL
-            return "overloaded" if well else candidate.standing.name.lower()
-    return "elsewhere"

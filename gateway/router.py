@@ -1,12 +1,13 @@
 """Which engine serves a request. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 KV_FULL = 0.95
 # Engines whose load is so near the least are alike, and the one with the prefix is taken.
 NEAR = 1.1
+MOVED = "moved:"
 
 
 class Standing(IntEnum):
@@ -79,6 +80,28 @@ def pick(home: str | None, candidates: Sequence[Candidate], spill: Spill) -> Can
         if candidate.name == home and not _is_overloaded(candidate, best, spill):
             return candidate
     return best
+
+
+def explain(
+    home: str | None, picked: str, candidates: Sequence[Candidate], failed: Collection[str]
+) -> str:
+    """Why this one was picked, in a word; `failed` have failed for this very request."""
+    if home == picked:
+        return "home"
+    if home is not None:
+        return MOVED + ("failed" if home in failed else _unfit(home, candidates))
+    if len(candidates) == 1:
+        return "only"
+    has_prefix = any(c.has_prefix for c in candidates if c.name == picked)
+    return "prefix" if has_prefix else "fewest_programs"
+
+
+def _unfit(home: str, candidates: Sequence[Candidate]) -> str:
+    for candidate in candidates:
+        if candidate.name == home:
+            well = candidate.standing is Standing.WELL
+            return "overloaded" if well else candidate.standing.name.lower()
+    return "elsewhere"
 
 
 def _best(usable: Sequence[Candidate]) -> Candidate:

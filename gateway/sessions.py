@@ -32,6 +32,8 @@ class Session:
     phase: Phase = Phase.QUEUED
     home: str | None = None
     """The engine that holds its KV blocks."""
+    why: str = "new"
+    """Why its last turn went there."""
     requests: int = 0
     running: int = 0
     last_s: float = 0.0
@@ -143,6 +145,15 @@ class Sessions:
             if session.tenant == tenant and (before is None or session.number < before)
         )
         return nlargest(limit, theirs, key=lambda session: session.number)
+
+    def latest(self, limit: int) -> Sequence[Session]:
+        """All tenants' sessions, those that asked last first."""
+        return list(islice(reversed(self._sessions.values()), limit))
+
+    def sub_agents(self, tenant: str, session_id: str) -> Sequence[Session]:
+        """The live sessions this one has started."""
+        everybody = self._sessions.values()
+        return [s for s in everybody if s.parent == session_id and s.tenant == tenant]
 
     def idle_s(self, session: Session) -> float:
         """How long ago the session was last heard of."""

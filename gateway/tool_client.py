@@ -105,6 +105,26 @@ class ToolClient:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
+    async def look(self, page: str, timeout_s: float) -> dict[str, list[dict[str, Any]]]:
+        """A page for people who look: `runtimes` or `running`. Raises ToolsDown."""
+        headers = {"accept": "application/json"}
+        if self._tokens is not None:
+            headers["authorization"] = self._tokens.header(ANYONE)
+        url = self._url.with_path(f"/{page}")
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._session.get(url, headers=headers, allow_redirects=False) as response,
+            ):
+                if response.status != 200 or response.content_type != "application/json":
+                    raise ToolsDown(f"the tools service answered {response.status} for /{page}")
+                whole = await anext(_messages(response, _now() + timeout_s))
+                return msgspec.json.decode(whole, type=dict[str, list[dict[str, Any]]])
+        except TimeoutError:
+            raise ToolsDown("the tools service did not answer in time") from None
+        except (aiohttp.ClientError, msgspec.DecodeError) as exc:
+            raise ToolsDown(f"{type(exc).__name__}: {exc}") from exc
+
     async def tools(self, tenant: str = ANYONE) -> tuple[ToolSpec, ...]:
         """The tools on offer to a tenant, at most `list_ttl_s` old. Raises ToolsDown."""
         return await self._lists.get(tenant)

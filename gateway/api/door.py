@@ -11,6 +11,7 @@ from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.recognition import Recognition
 from gateway.shared import SharedSessions
+from gateway.timeline import Timeline
 from gateway.visit import Visit
 from gateway.wire import ApiRequest
 
@@ -27,6 +28,8 @@ class Door:
     recognition: Recognition
     limits: Limits
     metrics: Metrics
+    timeline: Timeline
+    """Where it is written down."""
     shared: SharedSessions | None = None
     """What other gateways know."""
 

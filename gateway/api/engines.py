@@ -1,15 +1,15 @@
 """GET /v1/engines, and draining one of them: for operators."""
 
-import hmac
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from gateway.errors import NotFound, Unauthorized
+from gateway.access import Admin
+from gateway.errors import NotFound
 from gateway.fleet import Fleet, Member
 
 
-def routes(fleet: Fleet, admin_key: str | None) -> APIRouter:
+def routes(fleet: Fleet, admin: Admin) -> APIRouter:
     """The pages of engines; without an admin key nobody may drain."""
     router = APIRouter()
 
@@ -20,9 +20,7 @@ def routes(fleet: Fleet, admin_key: str | None) -> APIRouter:
         return fleet.members[name]
 
     def admit(request: Request) -> None:
-        shown = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if admin_key is None or not hmac.compare_digest(shown.encode(), admin_key.encode()):
-            raise Unauthorized("show the key of ROUNDHOUSE_ADMIN_KEY, which the operator sets")
+        admin.admit(request.headers.get("authorization"))
 
     def told(name: str) -> dict[str, Any]:
         engine, load = fleet.members[name].engine, fleet.members[name].engine.load()

@@ -38,6 +38,7 @@ from gateway.events import TurnEvent
 from gateway.metrics import Metrics
 from gateway.routes import POOL_HEADER
 from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
+from gateway.timeline import Entry
 from gateway.visit import Visit
 from gateway.wire import parse
 
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 SESSION_HEADER = "x-roundhouse-session"
 ENGINE_HEADER = "x-roundhouse-engine"
+WHY_HEADER = "x-roundhouse-why"
 REQUEST_HEADER = "x-request-id"
 ID_PREFIX = {"chat": "chatcmpl", "completion": "cmpl"}
 CLIENT_ERRORS = 500
@@ -103,24 +105,27 @@ class Generation:
         exchange = Exchange(scope, receive, send)
         answer_id = f"{ID_PREFIX[self._endpoint]}-{secrets.token_hex(16)}"
         outcome = "stopped"  # what the server cancels ends in none of the ways below
+        entry = self._door.timeline.open(answer_id, self._endpoint)
+        failure: GatewayError | None = None
         try:
-            await self._serve(exchange, answer_id, arrived_s)
+            await self._serve(exchange, entry, arrived_s)
             outcome = "ok"
         except Disconnected:
             outcome = "disconnected"
         except GatewayError as error:
-            outcome = _outcome(error)
+            outcome, failure = _outcome(error), error
             await _tell(exchange, error, answer_id)
         except Exception:  # whatever it is, this client gets an answer and the next one is served
             logger.exception("request %s failed", answer_id)
-            outcome = "internal_error"
-            await _tell(exchange, Internal("an internal error; the log has more"), answer_id)
+            outcome, failure = "internal_error", Internal("an internal error; the log has more")
+            await _tell(exchange, failure, answer_id)
         finally:
+            self._door.timeline.close(entry, outcome, failure)
             self._ended(self._endpoint, outcome).inc()
             took_s = time.perf_counter() - arrived_s
             self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
 
-    async def _serve(self, exchange: Exchange, answer_id: str, arrived_s: float) -> None:
+    async def _serve(self, exchange: Exchange, entry: Entry, arrived_s: float) -> None:
         headers = exchange.headers
         grant = await self._door.grant(headers)
         raw = await exchange.body(int(self._config.body_mib * 2**20))
@@ -128,8 +133,9 @@ class Generation:
         request = graded(parse(raw, self._endpoint, label, verbatim=True), grant)
         target = self._desk.resolve(request, headers.get(POOL_HEADER))
         wait_s = deadline_s(headers)
-        visit = await self._door.visit(grant.tenant, headers, request, answer_id)
-        asked = Asked(request, target, visit.identity, grant.terms, answer_id, wait_s)
+        visit = await self._door.visit(grant.tenant, headers, request, entry.id)
+        self._door.timeline.attach(entry, visit.identity)
+        asked = Asked(request, target, visit.identity, grant.terms, entry, wait_s)
         async with self._door.limits.request(grant, visit.identity.session):
             visited = Visited(asked, visit, grant, arrived_s)
             await while_connected(exchange, self._answer(exchange, visited))
@@ -160,9 +166,10 @@ class Generation:
         asked, visit = visited.asked, visited.visit
         made = ChatChunks if self._endpoint == "chat" else CompletionChunks
         chunks: Chunks = made(asked.request, asked.answer_id, asked.target.model, int(time.time()))
-        engine = served.engine
+        engine, entry = served.engine, asked.entry
         hear_text = visit.hear_text
-        await exchange.stream(headers)  # only now: an error before the first event has a status
+        # Only now: an error before the first event has a status.
+        await exchange.stream({**headers, WHY_HEADER: entry.short()})
         await self._hear(visited, served.first)
         await _write(exchange, chunks.chunk(served.first))
         between = self._metrics.inter_token.labels(engine)
@@ -170,6 +177,7 @@ class Generation:
         if type(served.first) is Passed:
             last_s = time.perf_counter()
             self._metrics.first_token.labels(engine).observe(last_s - visited.arrived_s)
+            entry.answer()
         async for event in served.events:
             if type(event) is Delta:
                 hear_text(event.text)
@@ -183,6 +191,7 @@ class Generation:
                     between.observe(now_s - last_s)
                 else:
                     self._metrics.first_token.labels(engine).observe(now_s - visited.arrived_s)
+                    entry.answer()
                 last_s = now_s
             elif type(event) is Finished:
                 await self._count(visited, engine, event)
@@ -198,9 +207,10 @@ class Generation:
         asked = visited.asked
         kind = ChatBody if self._endpoint == "chat" else CompletionBody
         body: Body = kind(asked.request, asked.answer_id, asked.target.model, int(time.time()))
-        engine = served.engine
+        engine, entry = served.engine, asked.entry
         took_s = time.perf_counter() - visited.arrived_s
         self._metrics.first_token.labels(engine).observe(took_s)
+        entry.answer()
         body.add(served.first)
         await self._hear(visited, served.first)
         async for event in served.events:
@@ -208,10 +218,11 @@ class Generation:
             await self._hear(visited, event)
             if type(event) is Finished:
                 await self._count(visited, engine, event)
-        await exchange.json(200, body.body(), headers)
+        await exchange.json(200, body.body(), {**headers, WHY_HEADER: entry.short()})
 
     async def _hear(self, visited: Visited, event: TurnEvent) -> None:
         visited.visit.hear(event)
+        visited.asked.entry.hear(event)
         if self._door.shared is not None and type(event) is ToolCall:
             await self._door.shared.minted(visited.asked.identity, event.id)
 

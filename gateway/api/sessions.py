@@ -1,5 +1,6 @@
-"""GET /v1/sessions, GET and DELETE /v1/sessions/{id}: what the gateway knows of a key's agents."""
+"""/v1/sessions and what is below it: what the gateway knows of a key's agents."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -7,12 +8,13 @@ from fastapi import APIRouter, Request
 from gateway.access import Access
 from gateway.errors import BadRequest, NotFound
 from gateway.sessions import Session, Sessions
+from gateway.timeline import Entry, Timeline
 
 PAGE = 20
 MOST = 100
 
 
-def routes(access: Access, sessions: Sessions) -> APIRouter:
+def routes(access: Access, sessions: Sessions, timeline: Timeline) -> APIRouter:
     """The sessions API; each key sees its own sessions, and no other's."""
     router = APIRouter()
 
@@ -56,6 +58,15 @@ def routes(access: Access, sessions: Sessions) -> APIRouter:
             "has_more": len(page) > count,
         }
 
+    @router.get("/v1/sessions/{session_id:path}/timeline")
+    async def session_timeline(request: Request, session_id: str) -> dict[str, Any]:
+        """Why each of the session's last requests went as it did, the oldest first."""
+        tenant = await _tenant(access, request)
+        entries = timeline.of(tenant, session_id)
+        told = _told(session_id, sessions.find(tenant, session_id), entries)
+        children = [child.id for child in sessions.sub_agents(tenant, session_id)]
+        return {**told, "sub_agents": children}
+
     @router.get("/v1/sessions/{session_id:path}")
     async def one_session(request: Request, session_id: str) -> dict[str, Any]:
         """One session."""
@@ -67,11 +78,27 @@ def routes(access: Access, sessions: Sessions) -> APIRouter:
     @router.delete("/v1/sessions/{session_id:path}")
     async def end_session(request: Request, session_id: str) -> dict[str, Any]:
         """End a session: what was kept of it is forgotten, running requests go on to their end."""
-        if not sessions.end(await _tenant(access, request), session_id):
+        tenant = await _tenant(access, request)
+        if not sessions.end(tenant, session_id):
             raise _unknown(session_id)
+        timeline.forget(tenant, session_id)
         return {"id": session_id, "object": "session.deleted", "deleted": True}
 
     return router
+
+
+def _told(session_id: str, session: Session | None, entries: Sequence[Entry]) -> dict[str, Any]:
+    """A session and its requests; what has ended is told for as long as it is known."""
+    if session is None and not entries:
+        raise _unknown(session_id)
+    parents = (entry.identity.parent for entry in entries if entry.identity is not None)
+    return {
+        "id": session_id,
+        "object": "session.timeline",
+        "phase": session.phase.value if session is not None else "ended",
+        "parent": session.parent if session is not None else next(parents, None),
+        "data": [entry.told() for entry in entries],
+    }
 
 
 async def _tenant(access: Access, request: Request) -> str:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.router import KV_FULL, NEAR, Candidate, Spill, Standing, pick
+from gateway.router import KV_FULL, NEAR, Candidate, Spill, Standing, explain, pick
 
 SPILL = Spill(requests=8, ratio=2.0)
 
@@ -125,3 +125,17 @@ def test_twice_the_weight_is_twice_the_programs() -> None:
         assert picked is not None
         programs[picked.name] += 1
     assert programs == {"big": 20, "small": 10}
+
+
+def test_a_pick_is_explained_in_a_word() -> None:
+    plain, full = Candidate("a"), Candidate("b", is_pressed=True)
+    prefixed, gone = Candidate("c", has_prefix=True), Candidate("d", Standing.DRAINING)
+    engines = [plain, full, prefixed, gone]
+    assert explain("a", "a", engines, ()) == "home"
+    assert explain(None, "a", [plain], ()) == "only"
+    assert explain(None, "c", engines, ()) == "prefix"
+    assert explain(None, "a", engines, ()) == "fewest_programs"
+    assert explain("b", "a", engines, ()) == "moved:overloaded"
+    assert explain("d", "a", engines, ()) == "moved:draining"
+    assert explain("b", "a", [plain], {"b"}) == "moved:failed"
+    assert explain("b", "a", [plain], ()) == "moved:elsewhere"

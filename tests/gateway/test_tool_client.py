@@ -206,6 +206,24 @@ async def test_a_wrong_token_is_the_services_error_and_not_the_tools() -> None:
             assert await tools.tools()
 
 
+async def test_the_table_and_what_runs_are_shown_to_the_right_token_only() -> None:
+    async with serving(token="right") as service, asyncio.timeout(20):
+        async with ToolClient(ToolClientConfig(service.url, token="right")) as tools:
+            await outcome(tools, "calculate", expression="1")
+            rows = (await tools.look("runtimes", 10.0))["runtimes"]
+            assert {row["tool"] for row in rows if row["samples"] == 1} == {"calculate"}
+            assert all(row["p10_s"] <= row["p50_s"] <= row["p90_s"] for row in rows)
+            async with aclosing(
+                tools.call("gate", {}, session="s", group=None, timeout_s=10)
+            ) as calls:
+                await anext(calls)
+                (run,) = (await tools.look("running", 10.0))["running"]
+                assert run["tool"] == "gate" and run["shape"]
+        async with ToolClient(ToolClientConfig(service.url, token="wrong")) as tools:
+            with pytest.raises(ToolsDown, match="401"):
+                await tools.look("runtimes", 10.0)
+
+
 async def test_a_draining_service_is_not_healthy_and_takes_no_calls(
     service: Service, client: ToolClient
 ) -> None:

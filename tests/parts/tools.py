@@ -37,6 +37,19 @@ class ScriptedTool:
             "inputSchema": {"type": "object"},
         }
 
+    @property
+    def runs(self) -> bool:
+        """Whether a call waits for the gate."""
+        return self.gate is not None and self.started.is_set() and not self.gate.is_set()
+
+    def line(self) -> dict[str, object]:
+        """The tool as the runtime table has it."""
+        low, high = self.expected_s
+        middle = {"mean_s": (low + high) / 2, "p50_s": (low + high) / 2}
+        ends = {"p10_s": low, "p90_s": high, "p95_s": high, "p99_s": high}
+        row = {"tool": self.name, "shape": "*", "kind": "search", "samples": len(self.calls)}
+        return {**row, **middle, **ends}
+
     async def run(self, params: Mapping[str, Any], answer: web.StreamResponse) -> object:
         """Tell that the call has begun, then give its result."""
         self.calls.append(params)
@@ -84,8 +97,16 @@ async def tools_service(*tools: ScriptedTool) -> AsyncGenerator[str]:
             await _say(answer, _response(message, result))
         return answer
 
+    async def runtimes(_: web.Request) -> web.Response:
+        return web.json_response({"runtimes": [tool.line() for tool in tools]})
+
+    async def running(_: web.Request) -> web.Response:
+        return web.json_response({"running": [{"tool": t.name} for t in tools if t.runs]})
+
     app = web.Application()
     app.router.add_post("/mcp", mcp)
+    app.router.add_get("/runtimes", runtimes)
+    app.router.add_get("/running", running)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
