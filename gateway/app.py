@@ -28,6 +28,7 @@ from gateway.sessions import Sessions
 from gateway.tool_client import ToolClient, ToolClientConfig
 from gateway.toolbox import CallRunner
 from gateway.turns import Turns
+from telemetry.event_loop import LoopLag
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Gateway:
         turns = Turns(context, self.tools)
         self.desk = Desk(self.engines, self.sessions, self.queue, turns, self.metrics)
         self.stopping = False
+        self.loop_lag = LoopLag(time.monotonic)
         self._register()
 
     def _tool_client(self, token: str | None) -> ToolClient | None:
@@ -74,6 +76,7 @@ class Gateway:
     def _register(self) -> None:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        self.registry.register(self.loop_lag)
         self.registry.register(MergedCollector(engine.collector for engine in self.engines))
         queue, sessions = self.queue, self.sessions
         self.registry.register(
@@ -99,6 +102,11 @@ class Gateway:
                         "phase",
                         sessions.phases,
                     ),
+                    "roundhouse_session_groups": (
+                        "Groups with a live session.",
+                        "",
+                        lambda: {"": float(sessions.groups())},
+                    ),
                 }
             )
         )
@@ -113,6 +121,7 @@ class Gateway:
             async with asyncio.TaskGroup() as starting:
                 for engine in self.engines:
                     starting.create_task(engine.start())
+            await stack.enter_async_context(self.loop_lag.running())
             watching = await stack.enter_async_context(asyncio.TaskGroup())
             watches = [watching.create_task(self._watch(engine)) for engine in self.engines]
             try:

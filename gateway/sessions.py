@@ -75,6 +75,11 @@ class Sessions:
         counts = Counter(session.phase for session in self._sessions.values())
         return {phase.value: float(counts[phase]) for phase in Phase}
 
+    def groups(self) -> int:
+        """How many groups have a live session."""
+        named = (session for session in self._sessions.values() if session.group is not None)
+        return len({(session.tenant, session.group) for session in named})
+
     def __len__(self) -> int:
         return len(self._sessions)
 

@@ -44,6 +44,8 @@ def assemble(
     registry = Registry(tools)
     execution_checks.check(config, registry)
     metrics = Metrics(prometheus)
+    for tool in registry:
+        metrics.know(tool.name)
     audit = Audit(
         _sink(config.audit), waiting=config.audit.waiting, dropped=metrics.audit_dropped.inc
     )

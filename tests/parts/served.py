@@ -77,7 +77,7 @@ class Served:
         counts: dict[str, float] = {}
         for family in self.gateway.metrics.requests.collect():
             for sample in family.samples:
-                if sample.name.endswith("_total"):
+                if sample.name.endswith("_total") and sample.value:
                     outcome = sample.labels["outcome"]
                     counts[outcome] = counts.get(outcome, 0.0) + sample.value
         return counts
