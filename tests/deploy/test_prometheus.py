@@ -11,22 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-PROMETHEUS = ROOT / "deploy" / "prometheus"
+from tests.deploy.queries import PROMETHEUS, chapter, rules
+
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
-RUNBOOKS = ROOT / "docs" / "operations.md"
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None and not os.environ.get("CI"),
     reason="promtool is missing: run scripts/services",
 )
-
-
-def rules(kind: str) -> list[dict[str, Any]]:
-    """All rules that have this key: `alert` or `record`."""
-    files = sorted((PROMETHEUS / "rules").glob("*.yml"))
-    groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
-    return [rule for group in groups for rule in group["rules"] if kind in rule]
 
 
 ALERTS = rules("alert")
@@ -78,8 +70,7 @@ def test_every_alert_says_how_bad_it_is_in_plain_words_and_where_the_remedy_is(
 def test_every_runbook_is_there_and_says_what_to_look_at_and_what_to_do(
     rule: dict[str, Any],
 ) -> None:
-    chapter = RUNBOOKS.read_text(encoding="utf-8").split("\n## Runbooks\n")[1]
-    (text,) = re.findall(rf"\n### {rule['alert']}\n(.*?)(?=\n##|\Z)", chapter, re.S)
+    (text,) = re.findall(rf"\n### {rule['alert']}\n(.*?)(?=\n##|\Z)", chapter(), re.S)
     severity = rule["labels"]["severity"]
     assert text.startswith(f"\n**{severity}.**")
     assert "```" in text
@@ -87,8 +78,7 @@ def test_every_runbook_is_there_and_says_what_to_look_at_and_what_to_do(
 
 
 def test_there_is_no_runbook_without_its_alert() -> None:
-    chapter = RUNBOOKS.read_text(encoding="utf-8").split("\n## Runbooks\n")[1]
-    headings = re.findall(r"^### (\w+)$", chapter, re.M)
+    headings = re.findall(r"^### (\w+)$", chapter(), re.M)
     assert sorted(headings) == sorted(rule["alert"] for rule in ALERTS)
-    links = set(re.findall(r"\]\(#(\w+)\)", chapter))
+    links = set(re.findall(r"\]\(#(\w+)\)", chapter()))
     assert links <= {rule["alert"].lower() for rule in ALERTS}
