@@ -37,7 +37,7 @@ def chapter() -> str:
     return RUNBOOKS.read_text(encoding="utf-8").split("\n## Runbooks\n")[1]
 
 
-def runbooks() -> list[str]:
-    """The queries of all runbooks."""
-    blocks = re.findall(r"```promql\n(.*?)```", chapter(), re.S)
-    return [line for block in blocks for line in block.splitlines()]
+def runbooks(language: str) -> list[str]:
+    """The lines of this language in all runbooks, each once: `promql` or `bash`."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", chapter(), re.S)
+    return sorted({line for block in blocks for line in block.splitlines()})

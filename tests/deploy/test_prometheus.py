@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.queries import PROMETHEUS, chapter, rules
+from gateway.metrics import OUTCOMES
+from tests.deploy.queries import PROMETHEUS, chapter, panels, rules
 
 TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 
@@ -75,6 +76,13 @@ def test_every_runbook_is_there_and_says_what_to_look_at_and_what_to_do(
     assert text.startswith(f"\n**{severity}.**")
     assert "```" in text
     assert "\nDo" in text or "](#" in text
+
+
+def test_the_outcomes_that_rules_and_panels_count_are_those_there_are() -> None:
+    exprs = [rule["expr"] for rule in rules("expr")] + [target["expr"] for _, target in panels()]
+    named = re.findall(r'requests_total{outcome[=!]~?"([^"]*)"', " ".join(exprs))
+    assert {outcome for names in named for outcome in names.split("|")} <= set(OUTCOMES)
+    assert named
 
 
 def test_there_is_no_runbook_without_its_alert() -> None:

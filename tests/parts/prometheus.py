@@ -34,6 +34,14 @@ class Prometheus:
         found = (await self.get("query", query=query))["result"]
         return [float(series["value"][1]) for series in found]
 
+    async def targets(self) -> dict[str, str]:
+        """Where each job listens."""
+        targets = (await self.get("targets"))["activeTargets"]
+        return {
+            target["labels"]["job"]: target["scrapeUrl"].removesuffix("/metrics")
+            for target in targets
+        }
+
     async def until(self, query: str) -> None:
         """Return when a query gives something; nobody tells when it does."""
         async with asyncio.timeout(60):

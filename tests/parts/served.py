@@ -13,6 +13,7 @@ from openai import AsyncOpenAI
 
 from gateway.app import Gateway, create_app
 from gateway.config import GatewayConfig
+from gateway.metrics import OUTCOMES
 from tests.parts.engine import ScriptedEngine
 
 
@@ -79,6 +80,7 @@ class Served:
             for sample in family.samples:
                 if sample.name.endswith("_total") and sample.value:
                     outcome = sample.labels["outcome"]
+                    assert outcome in OUTCOMES
                     counts[outcome] = counts.get(outcome, 0.0) + sample.value
         return counts
 
