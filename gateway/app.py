@@ -103,7 +103,7 @@ class Gateway:
                         sessions.phases,
                     ),
                     "roundhouse_session_groups": (
-                        "Groups with a live session.",
+                        "Groups with a live session; an agent by itself is one.",
                         "",
                         lambda: {"": float(sessions.groups())},
                     ),

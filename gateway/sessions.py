@@ -76,9 +76,9 @@ class Sessions:
         return {phase.value: float(counts[phase]) for phase in Phase}
 
     def groups(self) -> int:
-        """How many groups have a live session."""
-        named = (session for session in self._sessions.values() if session.group is not None)
-        return len({(session.tenant, session.group) for session in named})
+        """How many groups have a live session; an agent by itself is one."""
+        live = self._sessions.values()
+        return len({(session.tenant, session.group or session.id) for session in live})
 
     def __len__(self) -> int:
         return len(self._sessions)
