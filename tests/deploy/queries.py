@@ -37,6 +37,18 @@ def chapter() -> str:
     return RUNBOOKS.read_text(encoding="utf-8").split("\n## Runbooks\n")[1]
 
 
+def told() -> Iterator[str]:
+    """The metrics of README's tables; `…_y` after `a_b_x` is `a_b_y`, whatever the lengths."""
+    rows = re.findall(r"^\| (`roundhouse_[^|]*) \|", (ROOT / "README.md").read_text("utf-8"), re.M)
+    for row in rows:
+        first, *others = re.findall(r"`([^`]+)`", row)
+        words = first.split("_")
+        yield first
+        for other in others:
+            heads = ["_".join(words[:length]) for length in range(2, len(words))]
+            yield from (other.replace("…", head) for head in heads)
+
+
 def runbooks(language: str) -> list[str]:
     """The lines of this language in all runbooks, each once: `promql` or `bash`."""
     blocks = re.findall(rf"```{language}\n(.*?)```", chapter(), re.S)
