@@ -47,6 +47,7 @@ from gateway.timeline import Timeline
 from gateway.tool_client import ToolClient, ToolClientConfig
 from gateway.toolbox import CallRunner
 from gateway.turns import Turns
+from telemetry.event_loop import LoopLag
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class Gateway:
             way, routes, self.sessions, self.queue, turns, self.metrics, shared=self.shared
         )
         self.stopping = False
+        self.loop_lag = LoopLag(time.monotonic)
         self._register()
 
     def _gate(self) -> Gate | None:
@@ -132,6 +134,7 @@ class Gateway:
     def _register(self) -> None:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        self.registry.register(self.loop_lag)
         self.registry.register(MergedCollector(engine.collector for engine in self.engines))
         self.registry.register(gauges(self.queue, self.sessions, self.fleet))
         if self.gate is not None:
@@ -148,6 +151,7 @@ class Gateway:
             async with asyncio.TaskGroup() as starting:
                 for engine in self.engines:
                     starting.create_task(self._start(engine))
+            await stack.enter_async_context(self.loop_lag.running())
             watching = await stack.enter_async_context(asyncio.TaskGroup())
             watches = [
                 watching.create_task(watch)

@@ -59,6 +59,8 @@ class Fleet:
         clock: Callable[[], float],
     ) -> None:
         self._members = {engine.name: Member(engine, Health(failures)) for engine in engines}
+        for name in self._members:
+            metrics.know(name)
         self._failures = failures
         self._metrics = metrics
         self._clock = clock

@@ -52,5 +52,10 @@ def gauges(queue: Queue, sessions: Sessions, fleet: Fleet) -> Readings:
                 "phase",
                 sessions.phases,
             ),
+            "roundhouse_session_groups": (
+                "Groups with a live session; an agent by itself is one.",
+                "",
+                lambda: {"": float(sessions.groups())},
+            ),
         }
     )

@@ -207,13 +207,16 @@ class ToolLoop:
 
     async def _results(self, turn: Turn, tasks: Tasks) -> AsyncGenerator[TurnEvent, None]:
         """The news of the calls that still run, until the last has ended."""
+        began_s = self._context.clock()
         while True:
             while self._news:
                 yield turn.told(self._news.popleft())
             if all(task.done() for task in tasks.values()):
-                return
+                break
             self._arrived.clear()
             await self._arrived.wait()
+        if tasks:
+            self._context.metrics.tool_wait.observe(self._context.clock() - began_s)
 
     async def _is_last(self, turn: Turn) -> bool:
         """Whether the request ends with this turn; if not, the conversation grows by it."""

@@ -1,17 +1,24 @@
 """All instruments of the gateway, on one injected registry; scraped, never polled."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from engine.histogram import Histogram
+from engine.types import Endpoint
 
 TOKEN_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5)
 FIRST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 TOTAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 RATIO_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 10, 100)
+OUTCOMES = (
+    *("ok", "client_error", "refused", "engine_error", "tools_error"),
+    *("disconnected", "stopped", "internal_error"),
+)
 
 
 class Metrics:
@@ -21,11 +28,13 @@ class Metrics:
         self.registry = registry
         self.requests = Counter(
             "roundhouse_requests",
-            "Requests that ended, by how: ok, client_error, refused, engine_error, tools_error, "
-            "disconnected, stopped, internal_error.",
+            f"Requests that ended, by how: {', '.join(OUTCOMES)}.",
             ["endpoint", "outcome"],
             registry=registry,
         )
+        # A series that begins with 1 has never grown, and an alert on its rate sees nothing.
+        for endpoint, outcome in product(get_args(Endpoint), OUTCOMES):
+            self.requests.labels(endpoint, outcome)
         self.queue_wait = Histogram(
             "roundhouse_queue_wait_seconds",
             "Time from arrival to admission.",
@@ -69,6 +78,12 @@ class Metrics:
             "roundhouse_tool_call_seconds",
             "Time of a server-side tool call as the waiting agent sees it.",
             ["tool"],
+            buckets=TOTAL_BUCKETS,
+            registry=registry,
+        )
+        self.tool_wait = Histogram(
+            "roundhouse_turn_tool_wait_seconds",
+            "Time a turn waits for its server-side tool calls when the model has ended.",
             buckets=TOTAL_BUCKETS,
             registry=registry,
         )
@@ -149,6 +164,15 @@ class FleetMetrics:
             ["reason"],
             registry=registry,
         )
+        for outcome in ("sent", "no_budget"):
+            self.retries.labels(outcome)
+        for reason in ("dead", "ejected", "draining", "overloaded", "failed", "elsewhere"):
+            self.moves.labels(reason)
+
+    def know(self, engine: str) -> None:
+        """Begins an engine's counters at 0, so that Prometheus sees the first one grow."""
+        for counter in (self.ejections, self.failures, self.refusals):
+            counter.labels(engine)
 
 
 class Readings(Collector):

@@ -168,6 +168,11 @@ class Sessions:
         counts = Counter(session.phase for session in self._sessions.values())
         return {phase.value: float(counts[phase]) for phase in Phase}
 
+    def groups(self) -> int:
+        """How many groups have a live session; an agent by itself is one."""
+        live = self._sessions.values()
+        return len({(session.tenant, session.group) for session in live})
+
     def __contains__(self, session: Session) -> bool:
         """Whether the session is live: its client may come back to it."""
         return self._sessions.get((session.tenant, session.id)) is session

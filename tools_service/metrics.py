@@ -122,6 +122,15 @@ class Metrics:
             "roundhouse_tools_service_table_shapes", "Rows of the runtime table.", registry=registry
         )
 
+    def know(self, tool: str) -> None:
+        """Begins a tool's counters at 0: one that begins with 1 has never grown for Prometheus."""
+        for counter in (self.retries, self.followers, self.cache_hits):
+            counter.labels(tool)
+        for end in ("won", "lost"):
+            self.hedges.labels(tool, end)
+        for inside in ("yes", "no"):
+            self.inside.labels(tool, inside)
+
     def watch(self, *, waiting: Callable[[], float], shapes: Callable[[], float]) -> None:
         """Reads these two whenever somebody scrapes."""
         self._waiting.set_function(waiting)

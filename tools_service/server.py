@@ -1,6 +1,7 @@
 """The HTTP side: `/mcp` in both protocol eras, `/health`, `/metrics`, `/runtimes`, `/running`."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,11 +10,12 @@ from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from mcp_types import ListToolsResult, PaginatedRequestParams, ServerCapabilities
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from telemetry.event_loop import LoopLag
 from tools_service import pages
 from tools_service.answers import offer
 from tools_service.calls import Calls
@@ -67,10 +69,19 @@ def create_app(parts: Parts) -> Starlette:
     manager = StreamableHTTPSessionManager(
         app=_mcp_server(parts), security_settings=security(parts.config)
     )
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=parts.prometheus)
+    loop_lag = LoopLag(time.monotonic)
+    parts.prometheus.register(loop_lag)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with parts.executor.opened(), manager.run(), parts.tasks.running():
+        async with (
+            parts.executor.opened(),
+            manager.run(),
+            parts.tasks.running(),
+            loop_lag.running(),
+        ):
             yield
 
     door = guards(parts.config.secret)

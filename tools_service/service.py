@@ -46,6 +46,8 @@ def assemble(
     registry = Registry(tools, Shaper(paths, config.secret.encode()).shape)
     execution_checks.check(config, registry)
     metrics = Metrics(prometheus)
+    for tool in registry:
+        metrics.know(tool.name)
     audit = Audit(_sink(config), waiting=config.audit.waiting, dropped=metrics.audit_dropped.inc)
     executor = Executor(config, registry, table, metrics, audit=audit, clock=clock)
     tasks = _tasks(config.tasks, metrics)

@@ -106,10 +106,10 @@ class ToolsProcess:
 
 
 @asynccontextmanager
-async def tools_process(folder: Path) -> AsyncGenerator[ToolsProcess]:
-    """Start the tools service on a port of the system's choice."""
+async def tools_process(folder: Path, **settings: object) -> AsyncGenerator[ToolsProcess]:
+    """Start the tools service with these settings on a port of the system's choice."""
     config = folder / "tools.json"
-    config.write_text(json.dumps({"tools_service": {"port": 0}}))
+    config.write_text(json.dumps({"tools_service": {"port": 0, **settings}}))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -27,6 +27,7 @@ async def test_every_gauge_is_read_when_asked_for() -> None:
         while not it.metric("queue_depth"):
             await it.ask("GET", "/livez")
         assert it.metric("requests_running") == 1
+        assert it.metric("session_groups") == 2
         assert it.metric("queue_oldest_seconds") > 0
         assert it.metric("sessions", phase="generating") == 1
         assert it.metric("sessions", phase="queued") == 1
@@ -42,6 +43,15 @@ async def test_every_gauge_is_read_when_asked_for() -> None:
         engine.died.set()
         while it.metric("engine_up", engine="zero"):
             await it.ask("GET", "/livez")
+
+
+async def test_the_process_and_its_event_loop_are_watched() -> None:
+    async with served(ScriptedEngine(HELLO)) as it, asyncio.timeout(20):
+        while not it.metric("event_loop_lag_seconds"):
+            await it.ask("GET", "/livez")
+        shown = await page(it)
+    assert "# TYPE roundhouse_event_loop_lag_seconds gauge" in shown
+    assert "process_start_time_seconds " in shown
 
 
 async def test_every_counter_and_histogram_moves() -> None:
@@ -103,6 +113,13 @@ async def test_the_page_of_metrics_can_be_read_and_its_buckets_add_up() -> None:
     counts = [sample.value for sample in buckets]
     assert counts == sorted(counts)
     assert (buckets[-1].labels["le"], counts[-1]) == ("+Inf", 1)
+
+
+async def test_what_has_not_happened_is_told_as_0() -> None:
+    """Prometheus saw no growth in a series that began with 1: the first failures woke nobody."""
+    async with served(ScriptedEngine(HELLO)) as it:
+        shown = await page(it)
+    assert 'roundhouse_requests_total{endpoint="chat",outcome="engine_error"} 0.0' in shown
 
 
 async def test_several_engines_metrics_are_one_family() -> None:

@@ -100,6 +100,14 @@ def test_a_session_the_client_takes_up_by_its_given_name_stays() -> None:
     assert sessions.open(named("new-1")) is first
 
 
+def test_groups_are_counted_for_each_tenant_and_an_agent_by_itself_is_one() -> None:
+    sessions, _ = fresh()
+    for session, tenant, group in (("a", "t", "g"), ("b", "t", "g"), ("a", "u", "g")):
+        sessions.open(named(session, tenant, group=group))
+    sessions.open(named("c"))
+    assert sessions.groups() == 3
+
+
 def test_a_session_keeps_its_group_until_another_is_named() -> None:
     sessions, _ = fresh()
     sessions.open(named("a", group="g"))

@@ -14,6 +14,7 @@ from openai import AsyncOpenAI
 from engine.protocol import Engine
 from gateway.app import Gateway, create_app
 from gateway.config import GatewayConfig
+from gateway.metrics import OUTCOMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,9 @@ class Served:
         counts: dict[str, float] = {}
         for family in self.gateway.metrics.requests.collect():
             for sample in family.samples:
-                if sample.name.endswith("_total"):
+                if sample.name.endswith("_total") and sample.value:
                     outcome = sample.labels["outcome"]
+                    assert outcome in OUTCOMES
                     counts[outcome] = counts.get(outcome, 0.0) + sample.value
         return counts
 

@@ -184,7 +184,18 @@ async def test_the_metrics_can_be_scraped(service: Stand) -> None:
     status, body = await service.get("/metrics")
     assert status == 200
     assert 'roundhouse_tools_service_calls_total{outcome="ok",tool="act"} 1.0' in body
+    # What has not happened is there with 0: Prometheus sees no growth in what begins with 1.
+    assert 'roundhouse_tools_service_retries_total{tool="gate"} 0.0' in body
     assert "hello" not in body
+
+
+async def test_the_process_and_its_event_loop_are_watched(service: Stand) -> None:
+    async with asyncio.timeout(20):
+        while not service.parts.prometheus.get_sample_value("roundhouse_event_loop_lag_seconds"):
+            await service.get("/health")
+    shown = (await service.get("/metrics"))[1]
+    assert "# TYPE roundhouse_event_loop_lag_seconds gauge" in shown
+    assert "process_start_time_seconds " in shown
 
 
 async def test_a_draining_service_says_so_and_takes_no_calls(service: Stand) -> None:
