@@ -17,7 +17,7 @@ from engine.protocol import Engine
 from gateway.access import Access
 from gateway.admission import Queue
 from gateway.api import engines, models, sessions, status
-from gateway.api.exchange import Receive, Scope, Send
+from gateway.api.exchange import Receive, Scope, Send, traced
 from gateway.api.generation import Door, Generation
 from gateway.config import GatewayConfig
 from gateway.desk import Desk
@@ -33,6 +33,7 @@ from gateway.routes import Routes
 from gateway.sessions import Sessions
 from gateway.tool_client import ToolClient, ToolClientConfig
 from gateway.toolbox import CallRunner
+from gateway.trail import Trails, tracer
 from gateway.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Gateway:
         )
         routes = Routes((engine.model for engine in engines), config.routing)
         self.desk = Desk(self.fleet, routes, self.sessions, self.queue, turns, self.metrics)
+        self.tracer = tracer(config.tracing)
         self.stopping = False
         self._register()
 
@@ -152,6 +154,8 @@ class Gateway:
             async with asyncio.TaskGroup() as starting:
                 for engine in self.engines:
                     starting.create_task(self._start(engine))
+            self.tracer.open()
+            stack.push_async_callback(self.tracer.close)
             watching = await stack.enter_async_context(asyncio.TaskGroup())
             watches = [
                 watching.create_task(watch)
@@ -210,13 +214,14 @@ class Front:
             if endpoint is not None:
                 await endpoint(scope, receive, send)
                 return
-        await self.pages(scope, receive, send)
+        await self.pages(scope, receive, traced(scope, send))
 
 
 def create_app(gateway: Gateway) -> Front:
     """The ASGI application of a gateway; serve it inside `gateway.running()`."""
     config, access, desk = gateway.config, gateway.access, gateway.desk
-    door = Door(access, Names(config.sessions), gateway.recognition)
+    trails = Trails(gateway.tracer, config.log)
+    door = Door(access, Names(config.sessions), gateway.recognition, trails)
     hot = {
         "/v1/chat/completions": Generation("chat", config, door, desk, gateway.metrics),
         "/v1/completions": Generation("completion", config, door, desk, gateway.metrics),

@@ -154,6 +154,24 @@ class FailuresConfig(_Frozen):
     """Retries that may come at once after a quiet time."""
 
 
+class TracingConfig(_Frozen):
+    """Where spans of OpenTelemetry go; off until there is an endpoint."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
+    """An OTLP/HTTP collector, such as http://localhost:4318; none: what
+    OTEL_EXPORTER_OTLP_ENDPOINT says, or nothing is recorded."""
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    """The share of traces that is recorded, of those whose caller has not decided."""
+
+
+class LogConfig(_Frozen):
+    """What the log looks like."""
+
+    format: Literal["human", "json"] = "human"
+    bodies: bool = False
+    """Write down what is asked and answered, the beginning of it and without what looks secret."""
+
+
 class GatewayConfig(_Frozen):
     """The whole of it."""
 
@@ -174,3 +192,5 @@ class GatewayConfig(_Frozen):
     failures: FailuresConfig = FailuresConfig()
     tools: ToolsConfig = ToolsConfig()
     sessions: SessionsConfig = SessionsConfig()
+    tracing: TracingConfig = TracingConfig()
+    log: LogConfig = LogConfig()

@@ -14,6 +14,7 @@ from gateway.identity import Identity
 from gateway.metrics import Metrics
 from gateway.routes import Routes, Target
 from gateway.sessions import Sessions
+from gateway.trail import current
 from gateway.turns import Turns
 from gateway.wire import ApiRequest
 
@@ -74,6 +75,7 @@ class Desk:
         try:
             async with self.queue.place() as waited_s:
                 self._metrics.queue_wait.observe(waited_s)
+                current().admitted(waited_s)
                 dispatch = Dispatch(self.fleet, session, target)
                 events = await self._turns.begin(dispatch, request, session, answer_id)
                 async with aclosing(events):

@@ -8,6 +8,7 @@ from engine.types import Call, Event
 from gateway.fleet import Fleet, Member
 from gateway.routes import Target
 from gateway.sessions import Session
+from gateway.trail import current
 
 
 class Dispatch:
@@ -36,10 +37,17 @@ class Dispatch:
             begun = False
             member.in_flight += 1
             try:
-                async with aclosing(member.engine.generate(call)) as events:
+                async with (
+                    current().generating(member.engine.name, call) as work,
+                    aclosing(member.engine.generate(call)) as events,
+                ):
+                    event, waits = None, True
                     async for event in events:
                         begun = True
+                        if waits:
+                            waits = not work.begins(event)
                         yield event
+                    work.ended(event)
                 self._fleet.judge(member, None)
                 return
             except EngineError as error:

@@ -39,6 +39,8 @@ from gateway.metrics import Metrics
 from gateway.recognition import Recognition
 from gateway.routes import POOL_HEADER, Target
 from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
+from gateway.tracing import TRACE_HEADER
+from gateway.trail import Trails, current
 from gateway.visit import Visit
 from gateway.wire import ApiRequest, parse
 
@@ -86,6 +88,8 @@ class Door:
     access: Access
     names: Names
     recognition: Recognition
+    trails: Trails
+    """What is left behind of those who came."""
 
 
 class Generation:
@@ -113,6 +117,8 @@ class Generation:
         arrived_s = time.perf_counter()
         exchange = Exchange(scope, receive, send)
         answer_id = f"{ID_PREFIX[self._endpoint]}-{secrets.token_hex(16)}"
+        trail = self._door.trails.begin(self._endpoint, answer_id, exchange.headers)
+        exchange.marks[TRACE_HEADER] = trail.span.trace_id
         outcome = "stopped"  # what the server cancels ends in none of the ways below
         try:
             await self._serve(exchange, answer_id, arrived_s)
@@ -130,17 +136,24 @@ class Generation:
             self._ended(self._endpoint, outcome).inc()
             took_s = time.perf_counter() - arrived_s
             self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
+            trail.end(outcome, exchange.status)
 
     async def _serve(self, exchange: Exchange, answer_id: str, arrived_s: float) -> None:
         tenant = self._door.access.tenant(exchange.headers.get("authorization"))
+        trail = current()
+        trail.facts["tenant"] = tenant
         raw = await exchange.body(int(self._config.body_mib * 2**20))
         label = self._config.tools.server_label
         request = parse(raw, self._endpoint, label, verbatim=True)
         claim = self._door.names.claim(tenant, exchange.headers, request)
         target = self._desk.resolve(request, exchange.headers.get(POOL_HEADER))
         visit = self._recognise(claim, answer_id)
+        trail.asked(request.model, target.model, visit.identity)
+        trail.body("body", raw)
         asked = Asked(request, target, visit, answer_id, arrived_s)
         await while_connected(exchange, self._answer(exchange, asked))
+        if trail.keeps_bodies:
+            trail.body("answer", visit.said)
 
     def _recognise(self, claim: Claim, answer_id: str) -> Visit:
         visit = Visit(self._door.recognition, claim, answer_id)
