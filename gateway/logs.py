@@ -57,7 +57,7 @@ def configure(config: LogConfig) -> None:
 def _facts(record: logging.LogRecord) -> dict[str, Fact]:
     """What a line says beside its message."""
     facts: Mapping[str, Fact] = getattr(record, "facts", {})
-    said = {name: value for name, value in facts.items() if value is not None}
+    said: dict[str, Fact] = {name: value for name, value in facts.items() if value is not None}
     if (trace := trace_here.get()) is not None:
         said["trace"] = trace
     return said

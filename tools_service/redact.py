@@ -22,10 +22,11 @@ _SHAPES = re.compile(
 )
 _BEARER = re.compile(r"\b(bearer|basic)(\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
 _USERINFO = re.compile(r"(://)[^\s/@\"'<>]{1,256}@")
-# `api_key=…`, `"password": "…"`, `X-Subscription-Token: …`, in URLs, JSON, headers and reprs.
+# `api_key=…`, `"password": "…"`, `X-Subscription-Token: …`, in URLs, JSON, JSON within
+# JSON, headers and reprs.
 _NAMED = re.compile(
     r"""((?:api[-_]?key|apikey|access[-_]?key|token|secret|passw(?:or)?d|passphrase|signature
-        |credentials?)["']?\s{0,4}(?:=|:)\s{0,4}["']?)[^\s"'&,;})\]]{3,}""",
+        |credentials?)\\{0,4}["']?\s{0,4}(?:=|:)\s{0,4}\\{0,4}["']?)[^\s"'&,;})\]\\]{3,}""",
     re.IGNORECASE | re.VERBOSE,
 )
 
