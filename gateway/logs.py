@@ -1,6 +1,8 @@
 """The log: one line an event, for people or as JSON, without secrets and with the trace's id."""
 
+import json
 import logging
+import re
 import sys
 from collections.abc import Mapping
 
@@ -12,6 +14,7 @@ from gateway.tracing import trace_here
 
 Fact = str | int | float | bool | None
 
+_PLAIN = re.compile(r"[!#-<>-~]+")  # of ASCII, all but spaces, quotes and =
 _encode = msgspec.json.Encoder().encode
 
 
@@ -24,10 +27,11 @@ class HumanFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line itself; a traceback comes below it."""
         said = [f"{name}={_word(value)}" for name, value in _facts(record).items()]
-        return " ".join([super().formatMessage(record), *said])
+        return " ".join([redact(super().formatMessage(record)), *said])
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        text = super().format(record)
+        return redact(text) if record.exc_info or record.stack_info else text
 
 
 class JsonFormatter(logging.Formatter):
@@ -40,8 +44,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": redact(record.getMessage()),
         }
-        for name, value in _facts(record).items():
-            line[name] = redact(value) if isinstance(value, str) else value
+        line.update(_facts(record))
         if record.exc_info:
             line["traceback"] = redact(self.formatException(record.exc_info))
         return _encode(line).decode()
@@ -58,6 +61,10 @@ def _facts(record: logging.LogRecord) -> dict[str, Fact]:
     """What a line says beside its message."""
     facts: Mapping[str, Fact] = getattr(record, "facts", {})
     said: dict[str, Fact] = {name: value for name, value in facts.items() if value is not None}
+    words = {name: value for name, value in said.items() if isinstance(value, str)}
+    together = "\n".join(words.values())
+    if redact(together) != together:  # almost never; one look at all of them is cheap
+        said |= {name: redact(value) for name, value in words.items()}
     if (trace := trace_here.get()) is not None:
         said["trace"] = trace
     return said
@@ -65,6 +72,8 @@ def _facts(record: logging.LogRecord) -> dict[str, Fact]:
 
 def _word(value: Fact) -> str:
     """As it is, or quoted where its end would not be seen, or where it could look like a line."""
-    text = str(value)
-    plain = text.isprintable() and text and not any(mark in text for mark in ' ="')
-    return text if plain else _encode(text).decode()
+    if not isinstance(value, str):
+        return str(value)
+    if _PLAIN.fullmatch(value):
+        return value
+    return json.dumps(value, ensure_ascii=not value.isprintable())

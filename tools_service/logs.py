@@ -1,12 +1,14 @@
 """The log: one line an event, for people or as JSON, without secrets and with the trace's id."""
 
+import json
 import logging
+import re
 import sys
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from tools_service.redact import RedactingFormatter, redact
+from tools_service.redact import redact
 from tools_service.telemetry_config import LogConfig
 from tools_service.tracing import trace_here
 
@@ -14,19 +16,26 @@ EXCERPT = 4000
 
 Fact = str | int | float | bool | None
 
+_PLAIN = re.compile(r"[!#-<>-~]+")  # of ASCII, all but spaces, quotes and =
 _encode = msgspec.json.Encoder().encode
 
 
-class HumanFormatter(RedactingFormatter):
+class HumanFormatter(logging.Formatter):
     """`2026-01-01 12:00:00,000 INFO tools_service.executor call ok tool=search …`"""
 
     def __init__(self, known: Iterable[str]) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s", known)
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+        self._known = tuple(known)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line itself; a traceback comes below it."""
-        said = [f"{name}={_word(value)}" for name, value in _facts(record).items()]
-        return " ".join([super().formatMessage(record), *said])
+        facts = _facts(record, self._known)
+        said = [f"{name}={_word(value)}" for name, value in facts.items()]
+        return " ".join([redact(super().formatMessage(record), self._known), *said])
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return redact(text, self._known) if record.exc_info or record.stack_info else text
 
 
 class JsonFormatter(logging.Formatter):
@@ -43,8 +52,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": redact(record.getMessage(), self._known),
         }
-        for name, value in _facts(record).items():
-            line[name] = redact(value, self._known) if isinstance(value, str) else value
+        line.update(_facts(record, self._known))
         if record.exc_info:
             line["traceback"] = redact(self.formatException(record.exc_info), self._known)
         return _encode(line).decode()
@@ -64,10 +72,14 @@ def excerpt(body: str) -> str:
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"
 
 
-def _facts(record: logging.LogRecord) -> dict[str, Fact]:
+def _facts(record: logging.LogRecord, known: tuple[str, ...]) -> dict[str, Fact]:
     """What a line says beside its message."""
     facts: Mapping[str, Fact] = getattr(record, "facts", {})
     said: dict[str, Fact] = {name: value for name, value in facts.items() if value is not None}
+    words = {name: value for name, value in said.items() if isinstance(value, str)}
+    together = "\n".join(words.values())
+    if redact(together, known) != together:  # almost never; one look at all of them is cheap
+        said |= {name: redact(value, known) for name, value in words.items()}
     if (trace := trace_here.get()) is not None:
         said["trace"] = trace
     return said
@@ -75,6 +87,8 @@ def _facts(record: logging.LogRecord) -> dict[str, Fact]:
 
 def _word(value: Fact) -> str:
     """As it is, or quoted where its end would not be seen, or where it could look like a line."""
-    text = str(value)
-    plain = text.isprintable() and text and not any(mark in text for mark in ' ="')
-    return text if plain else _encode(text).decode()
+    if not isinstance(value, str):
+        return str(value)
+    if _PLAIN.fullmatch(value):
+        return value
+    return json.dumps(value, ensure_ascii=not value.isprintable())

@@ -96,4 +96,6 @@ def _seen(service: str, raw: Span) -> Seen:
 
 
 def _values(attributes: Iterable[KeyValue]) -> dict[str, object]:
-    return {pair.key: getattr(pair.value, str(pair.value.WhichOneof("value"))) for pair in attributes}
+    return {
+        pair.key: getattr(pair.value, str(pair.value.WhichOneof("value"))) for pair in attributes
+    }
