@@ -137,6 +137,7 @@ class Server:
             host=gateway.host,
             port=gateway.port,
             lifespan="off",
+            log_config=None,  # its lines look like ours
             log_level="warning",
             access_log=False,
             http="httptools",

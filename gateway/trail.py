@@ -99,7 +99,7 @@ class Trail:
 
     def body(self, name: str, text: str | bytes) -> None:
         """What was said, for the log of who has asked for bodies."""
-        if self.keeps_bodies:
+        if self.keeps_bodies and text:
             self.facts[name] = excerpt(text)
 
     def end(self, outcome: str, status: int | None) -> None:

@@ -8,16 +8,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from pydantic import ValidationError
 
 from engine.errors import EngineDead
+from gateway.config import TracingConfig
 from gateway.tracing import continued
+from gateway.trail import tracer
 from tests.parts.collector import Collector, Seen, collecting
 from tests.parts.engine import ScriptedEngine
 from tests.parts.loop import ANSWER, SERVER
 from tests.parts.scripts import call, text, turn
 from tests.parts.served import Served, served
 from tests.tools_service.tool_stand_ins import Trial, stand
-from tools_service.errors import Transient
+from tools_service.errors import ConfigError, Transient
 from tools_service.service import running
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -196,6 +199,29 @@ create_tools(assemble(ToolsServiceConfig(), (), CollectorRegistry()))
 sys.exit("opentelemetry.sdk" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_an_endpoint_without_the_library_stops_the_start_and_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("gateway.otel", "tools_service.otel"):
+        monkeypatch.setitem(sys.modules, module, None)  # as if it could not be imported
+    with pytest.raises(ValueError, match=r"roundhouse\[otel\]"):
+        tracer(TracingConfig(endpoint="http://127.0.0.1:9"))
+    with pytest.raises(ConfigError, match=r"roundhouse\[otel\]"):
+        stand(tracing={"endpoint": "http://127.0.0.1:9"})
+
+
+def test_the_variable_that_everybody_knows_turns_tracing_on() -> None:
+    off = tracer(TracingConfig(), {"OTEL_EXPORTER_OTLP_ENDPOINT": ""})
+    on = tracer(TracingConfig(), {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    assert (type(off).__name__, type(on).__name__) == ("Untraced", "Otel")
+
+
+@pytest.mark.parametrize("endpoint", ["collector:4318", "http://user:key@collector:4318"])
+def test_an_endpoint_is_a_url_without_a_password(endpoint: str) -> None:
+    with pytest.raises(ValidationError):
+        TracingConfig(endpoint=endpoint)
 
 
 @pytest.mark.parametrize(
