@@ -136,9 +136,9 @@ async def serve(
         ending.cancel()
         keeping.cancel()
         sharing.cancel()
-    await parts.tracer.close()
     if config.table_path is not None:
         await table_file.save(config.table_path, parts.table)
+    await parts.tracer.close()
 
 
 async def _end(parts: Parts, server: uvicorn.Server, stop: asyncio.Event) -> None:

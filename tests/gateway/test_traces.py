@@ -158,6 +158,16 @@ async def test_a_collector_that_hangs_delays_no_request() -> None:
         gate.set()
 
 
+async def test_a_collector_that_never_answers_does_not_keep_the_gateway_from_ending() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with (
+            asyncio.timeout(60),
+            served(ScriptedEngine(ANSWER), tracing={"endpoint": endpoint}) as gateway,
+        ):
+            assert (await gateway.chat()).status == 200
+
+
 async def test_a_collector_that_is_down_harms_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         away = Collector(url=f"http://127.0.0.1:{taken.getsockname()[1]}")
