@@ -7,24 +7,21 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from engine.errors import NotReady
 from engine.protocol import Engine
 from gateway.access import Access, Admin
 from gateway.admission import Queue
-from gateway.api import engines, models, page, sessions, status
+from gateway.api import engines, faults, models, page, sessions, status
 from gateway.api.door import Door
-from gateway.api.exchange import Receive, Scope, Send
+from gateway.api.exchange import Receive, Scope, Send, traced
 from gateway.api.generation import Generation
 from gateway.config import GatewayConfig, StoreConfig
 from gateway.desk import Desk
 from gateway.dispatch import Way
-from gateway.errors import GatewayError, Internal, MethodNotAllowed, NotFound
 from gateway.fallback import FallbackStore, StoreMetrics
 from gateway.fleet import Fleet
 from gateway.gate import Gate
@@ -46,12 +43,12 @@ from gateway.store import MemoryStore, Store
 from gateway.timeline import Timeline
 from gateway.tool_client import ToolClient, ToolClientConfig
 from gateway.toolbox import CallRunner
+from gateway.trail import Trails, tracer
 from gateway.turns import Turns
 from telemetry.event_loop import LoopLag
 
 logger = logging.getLogger(__name__)
 
-METHOD_NOT_ALLOWED = 405
 CLOSING_S = 2.0
 
 
@@ -98,6 +95,7 @@ class Gateway:
         self.desk = Desk(
             way, routes, self.sessions, self.queue, turns, self.metrics, shared=self.shared
         )
+        self.tracer = tracer(config.tracing)
         self.stopping = False
         self.loop_lag = LoopLag(time.monotonic)
         self._register()
@@ -151,6 +149,8 @@ class Gateway:
             async with asyncio.TaskGroup() as starting:
                 for engine in self.engines:
                     starting.create_task(self._start(engine))
+            self.tracer.open()
+            stack.push_async_callback(self.tracer.close)
             await stack.enter_async_context(self.loop_lag.running())
             watching = await stack.enter_async_context(asyncio.TaskGroup())
             watches = [
@@ -231,7 +231,7 @@ class Front:
             if endpoint is not None:
                 await endpoint(scope, receive, send)
                 return
-        await self.pages(scope, receive, send)
+        await self.pages(scope, receive, traced(scope, send))
 
 
 def create_app(gateway: Gateway) -> Front:
@@ -245,6 +245,7 @@ def create_app(gateway: Gateway) -> Front:
         limits,
         gateway.metrics,
         gateway.timeline,
+        Trails(gateway.tracer, config.log),
         gateway.shared,
     )
     hot = {
@@ -265,34 +266,5 @@ def create_app(gateway: Gateway) -> Front:
     seen = Overview(desk, gateway.timeline, gateway.tools, time.monotonic)
     watch = page.Watch(page.Gate(access, admin, time.time), seen, lambda: gateway.stopping)
     pages.include_router(page.routes(watch))
-    pages.add_exception_handler(GatewayError, _on_gateway_error)
-    pages.add_exception_handler(HTTPException, _on_http_exception)
-    pages.add_exception_handler(Exception, _on_bug)
+    faults.handle(pages)
     return Front(pages, hot)
-
-
-def _rendered(error: GatewayError) -> JSONResponse:
-    return JSONResponse(error.body(), error.status, error.headers)
-
-
-async def _on_gateway_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, GatewayError)
-    return _rendered(error)
-
-
-async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    where = f"{request.method} {request.url.path}"
-    if error.status_code == METHOD_NOT_ALLOWED:
-        allowed = dict(error.headers or {})
-        said = f"{where} is not allowed; allowed: {allowed.get('Allow', 'other methods')}"
-        return _rendered(MethodNotAllowed(said, headers=allowed))
-    said = f"there is no {where}; see /docs for what there is"
-    if request.url.path == "/v1/responses":
-        said = "the Responses API is not served; use /v1/chat/completions"
-    return _rendered(NotFound(said, code="unknown_url"))
-
-
-async def _on_bug(request: Request, error: Exception) -> JSONResponse:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _rendered(Internal("an internal error; the log has more"))

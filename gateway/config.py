@@ -196,6 +196,24 @@ class StoreConfig(_Frozen):
     """How long it then leaves the store alone."""
 
 
+class TracingConfig(_Frozen):
+    """Where spans of OpenTelemetry go; off until there is an endpoint."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
+    """An OTLP/HTTP collector, such as http://localhost:4318; none: what
+    OTEL_EXPORTER_OTLP_ENDPOINT says, or nothing is recorded."""
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    """The share of traces that is recorded, of those whose caller has not decided."""
+
+
+class LogConfig(_Frozen):
+    """What the log looks like."""
+
+    format: Literal["human", "json"] = "human"
+    bodies: bool = False
+    """Write down what is asked and answered, the beginning of it and without what looks secret."""
+
+
 class GatewayConfig(_Frozen):
     """The whole of it."""
 
@@ -220,3 +238,5 @@ class GatewayConfig(_Frozen):
     tools: ToolsConfig = ToolsConfig()
     sessions: SessionsConfig = SessionsConfig()
     store: StoreConfig = StoreConfig()
+    tracing: TracingConfig = TracingConfig()
+    log: LogConfig = LogConfig()

@@ -18,6 +18,7 @@ from gateway.routes import Routes, Target
 from gateway.sessions import Session, Sessions
 from gateway.shared import SharedSessions
 from gateway.timeline import Entry
+from gateway.trail import current
 from gateway.turns import Turns
 from gateway.wire import TIERS, ApiRequest
 
@@ -101,6 +102,7 @@ class Desk:
         try:
             async with self.queue.place() as waited_s:
                 self._metrics.queue_wait.observe(waited_s)
+                current().admitted(waited_s)
                 asked.entry.hold("queue", waited_s, because)
                 if self._shared is not None:
                     await self._shared.find_home(session)

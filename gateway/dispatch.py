@@ -12,6 +12,7 @@ from gateway.program import Used
 from gateway.routes import Target
 from gateway.sessions import Phase, Session
 from gateway.timeline import Entry
+from gateway.trail import current
 
 _FULL = "the agents at work fill the engine's KV cache"
 
@@ -69,14 +70,19 @@ class Dispatch:
             try:
                 async with (
                     self._held(member) as held,
+                    current().generating(member.engine.name, call) as work,
                     aclosing(member.engine.generate(call)) as turn,
                 ):
                     self._session.phase = Phase.GENERATING
+                    event, waits = None, True
                     async for event in turn:
                         if type(event) is not Delta:
                             self._note(held, event)
                         begun = True
+                        if waits:
+                            waits = not work.begins(event)
                         yield event
+                    work.ended(event)
                 fleet.judge(member, None)
                 return
             except EngineError as error:
@@ -98,6 +104,7 @@ class Dispatch:
                 turn = self._way.gate.turn(member.engine.name, capacity, self._wants)
                 held = await stack.enter_async_context(turn)
                 self._entry.hold("admission", held.waited_s, _FULL)
+                current().let_in(held.waited_s)
             member.in_flight += 1
             try:
                 yield held

@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,8 @@ from engine.build import build
 from engine.config import EngineConfig
 from engine.errors import StartFailed
 from gateway.app import Gateway, create_app
-from gateway.config import GatewayConfig
+from gateway.config import GatewayConfig, LogConfig
+from gateway.logs import configure
 
 logger = logging.getLogger("gateway")
 
@@ -42,13 +42,12 @@ class ProcessConfig(BaseModel):
 
 def run() -> int:
     """Serve until told to stop; the process's exit status."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    configure(LogConfig())
     parser = argparse.ArgumentParser(prog="python -m gateway")
     parser.add_argument("--config", type=Path, required=True, help="YAML or JSON")
     try:
         config = read(parser.parse_args().config)
+        configure(config.gateway.log)
         return uvloop_run(config)
     except (StartFailed, ValueError, OSError) as error:
         logger.error("%s", error)
@@ -141,6 +140,7 @@ class Server:
             host=gateway.host,
             port=gateway.port,
             lifespan="off",
+            log_config=None,  # its lines look like ours
             log_level="warning",
             access_log=False,
             http="httptools",

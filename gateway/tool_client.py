@@ -138,9 +138,11 @@ class ToolClient:
         group: ToolGroup | None,
         timeout_s: float,
         tenant: str = ANYONE,
+        carrier: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[ToolStarted | ToolOutcome, None]:
         """Runs a tool: at most one ToolStarted, then exactly one ToolOutcome, the last event.
 
+        `carrier` holds W3C's trace context, which MCP carries by the same names.
         Closing the generator closes the connection, which stops the tool. Nothing is retried.
         Raises ToolsDown.
         """
@@ -151,6 +153,7 @@ class ToolClient:
             "arguments": dict(arguments),
             "_meta": {
                 **wire.META,
+                **(carrier or {}),
                 "progressToken": number,
                 "roundhouse/group": wire.group_meta(session, group, timeout_s),
             },

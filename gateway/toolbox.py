@@ -20,6 +20,7 @@ from gateway.events import (
 from gateway.metrics import Metrics
 from gateway.sessions import Session
 from gateway.tool_client import ToolClient
+from gateway.trail import current
 from gateway.wire import ServerTools
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -114,20 +115,22 @@ class CallRunner:
             return refusal(f"the arguments are not a JSON object: {error}", "error", 0.0)
         if self._client is None:
             raise ToolsDown("this gateway has no tools service")
-        events = self._client.call(
-            call.name,
-            arguments,
-            session=session.id,
-            group=group,
-            timeout_s=timeout_s,
-            tenant=session.tenant,
-        )
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, ToolStarted):
-                    emit(ServerCallStarted(call.id, call.name, event))
-                else:
-                    return event
+        with current().calling(call) as calling:
+            events = self._client.call(
+                call.name,
+                arguments,
+                session=session.id,
+                group=group,
+                timeout_s=timeout_s,
+                tenant=session.tenant,
+                carrier=calling.carrier,
+            )
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, ToolStarted):
+                        emit(ServerCallStarted(call.id, call.name, event))
+                    else:
+                        return calling.ended(event)
         raise ToolsDown("the tools service ended a call without a result")
 
     def _observe(self, name: str, outcome: ToolOutcome) -> None:

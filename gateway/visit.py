@@ -32,6 +32,11 @@ class Visit:
         if not (self._is_chat and self._is_one):
             self.hear_text = _ignore
 
+    @property
+    def said(self) -> str:
+        """The text so far, of a chat's only choice."""
+        return self._said.getvalue()
+
     def hear(self, event: TurnEvent) -> None:
         """Take an event, before the client is told of it: it may return at once."""
         if isinstance(event, Delta):

@@ -20,11 +20,12 @@ from uvicorn.loops.auto import auto_loop_factory
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import ConfigError
 from tools_service.ingest import ingest
+from tools_service.logs import configure
 from tools_service.metrics import UpstreamMetrics
 from tools_service.parent import watch
-from tools_service.redact import RedactingFormatter
 from tools_service.retrieval_config import keys
 from tools_service.service import assemble, listen, serve, url
+from tools_service.telemetry_config import LogConfig
 from tools_service.tools import build
 from tools_service.tools.providers.build import key
 from tools_service.tools.upstream.build import linked, secrets
@@ -100,13 +101,9 @@ def accept(config: ToolsServiceConfig, upstream: str) -> None:
     sys.stdout.write(f"{len(changes)} changes of {upstream} accepted\n")
 
 
-def log(secrets: Iterable[str]) -> None:
+def log(config: LogConfig, secrets: Iterable[str]) -> None:
     """Everything to stderr, without these secrets and whatever else looks like one."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        RedactingFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", secrets)
-    )
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    configure(config, secrets)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -131,13 +128,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)
     if (options.action == "serve") != (options.target is None):
         parser.error("accept needs the name of an upstream, ingest a folder, and nothing else one")
-    log(())
+    log(LogConfig(), ())
     try:
         config = load(options.config, os.environ)
         if options.action == "accept":
             accept(config, options.target)
             return 0
-        log(known_secrets(config, os.environ))
+        log(config.log, known_secrets(config, os.environ))
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             if options.action == "ingest":
                 return runner.run(ingest(config.retrieval, Path(options.target), os.environ))

@@ -18,6 +18,7 @@ from tools_service.running import Running
 from tools_service.runtimes import Table
 from tools_service.tools.asks import InputNeeded
 from tools_service.tools.registry import Context, Output, Registry
+from tools_service.trail import current
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Attempts:
             wait_s = means.clock() - entry.arrived
             course.wait_s += wait_s
             means.metrics.wait.labels(job.tool.name).observe(wait_s)
+            current().waited(wait_s)
             yield
         finally:
             means.queue.leave(entry)
@@ -80,8 +82,12 @@ class Attempts:
                 await course.listener.announce(job.started(course.wait_s))
             started = self._means.clock()
             try:
-                with self._means.runs.note(job.key, job.expected):
+                with (
+                    self._means.runs.note(job.key, job.expected),
+                    current().attempt(course.attempts) as attempt,
+                ):
                     ending = await self._timed(job, course)
+                    attempt.ended(ending.outcome)
             except asyncio.CancelledError:
                 run_s = self._means.clock() - started
                 # Its caller may have had less patience than we; that late it is the upstream's.
@@ -143,7 +149,6 @@ class Attempts:
             metrics.inside.labels(name, inside).inc()
             metrics.inside_share.labels(name).set(self._means.table.calibration(name) or 0.0)
             metrics.ratio.labels(name).observe(run_s / job.expected.mean_s)
-        logger.info("tool %s %s after %.3f s", name, outcome, run_s)
 
 
 def _is_stopped() -> bool:

@@ -70,6 +70,8 @@ class Answer:
     """An identical call had been answered a while ago."""
     size: int = 0
     """Bytes of it on the wire, about."""
+    refusal: str | None = None
+    """Which one, of a call that was refused."""
     asked: InputNeeded | None = None
     """The outcome is `asked`: the tool is to be called anew, with answers to these."""
 

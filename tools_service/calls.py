@@ -37,6 +37,7 @@ from tools_service.rounds import Leg, Requests, converse, dumped
 from tools_service.tenants import Tenants
 from tools_service.tools.asks import InputNeeded, Inputs, Values
 from tools_service.tools.registry import Registry, Tool
+from tools_service.trail import Trails
 
 GROUP_KEY = "roundhouse/group"
 
@@ -57,10 +58,13 @@ _ANSWERS: Mapping[str, type[BaseModel]] = {
 class Calls:
     """Answers `tools/call`."""
 
-    def __init__(self, executor: Executor, registry: Registry, tenants: Tenants) -> None:
+    def __init__(
+        self, executor: Executor, registry: Registry, tenants: Tenants, trails: Trails
+    ) -> None:
         self._executor = executor
         self._registry = registry
         self._tenants = tenants
+        self._trails = trails
 
     def tool(self, name: str) -> Tool | None:
         """The tool of that name, if the caller may use it."""
@@ -89,7 +93,8 @@ class Calls:
 
     def leg(self, ctx: RequestContext, params: CallToolRequestParams) -> Leg:
         """Runs the call once, with what is known by then."""
-        who, group = caller(), _group(ctx.meta)
+        who, group, carrier = caller(), _group(ctx.meta), _carrier(ctx)
+        label = params.name if params.name in self._registry else "unknown"
         allowed = self._tenants.allowed(who)
 
         async def run(inputs: Inputs, ears: Ears) -> CallToolResult | InputRequiredResult:
@@ -98,7 +103,8 @@ class Calls:
                 arguments = params.arguments or {}
                 call = Call(params.name, arguments, group, who, ears.tell, allowed, inputs)
                 try:
-                    answer = await self._executor.call(call, ears.announce)
+                    with self._trails.call(label, carrier):
+                        answer = await self._executor.call(call, ears.announce)
                 except Draining as exc:
                     raise MCPError(INTERNAL_ERROR, str(exc)) from exc
                 needed = answer.asked
@@ -164,6 +170,15 @@ async def _send(ctx: RequestContext, ask: InputRequest) -> BaseModel:
     # On the stream of this call: the client may listen to no other.
     metadata = ServerMessageMetadata(related_request_id=ctx.request_id)
     return await ctx.session.send_request(ask, _ANSWERS[ask.method], _ANSWER_S, metadata)
+
+
+def _carrier(ctx: RequestContext) -> dict[str, str]:
+    """W3C's trace context, from where MCP has it or else from the HTTP request."""
+    meta: Mapping[str, object] = {**(ctx.meta or {})}
+    headers: Mapping[str, object] = ctx.request.headers if ctx.request is not None else {}
+    source = meta if "traceparent" in meta else headers
+    said = {name: source.get(name) for name in ("traceparent", "tracestate")}
+    return {name: value for name, value in said.items() if isinstance(value, str)}
 
 
 def _group(meta: RequestParamsMeta | None) -> Group:

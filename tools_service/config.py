@@ -18,6 +18,7 @@ from tools_service.execution_config import (
 )
 from tools_service.python_config import PythonConfig
 from tools_service.retrieval_config import RetrievalConfig
+from tools_service.telemetry_config import LogConfig, TracingConfig
 from tools_service.upstream_config import NAME, UpstreamConfig
 
 ToolName = Literal["calculate", "extract", "fetch", "python", "retrieve", "search"]
@@ -206,6 +207,8 @@ class ToolsServiceConfig(_Frozen):
     shapes_per_tool: Annotated[int, Field(ge=1)] = 64
     table_tools: Annotated[int, Field(ge=1)] = 256
     redis: RedisConfig = RedisConfig()
+    tracing: TracingConfig = TracingConfig()
+    log: LogConfig = LogConfig()
     shutdown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from tools_service.call import Announce, Answer, Call, Course, Job, Listener, Wa
 from tools_service.caps import Caps, capped, plain
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import Draining, Refusal
+from tools_service.logs import Fact, excerpt
 from tools_service.metrics import Metrics
 from tools_service.policy import POLICIES
 from tools_service.queue import Queue
@@ -30,6 +31,7 @@ from tools_service.runtimes import Key, Table
 from tools_service.schedule import Schedule
 from tools_service.sharing import Sharing
 from tools_service.tools.registry import Registry
+from tools_service.trail import current
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +138,7 @@ class Executor:
         """The answer to a call that gets no further than this; counted like any other."""
         answer = self._refused(tool, refusal)
         self._metrics.calls.labels(self._label(tool), answer.outcome).inc()
+        logger.info("call of %s refused: %s", self._label(tool), answer.refusal)
         return answer
 
     async def _answer(self, waiter: Waiter) -> Answer:
@@ -193,10 +196,13 @@ class Executor:
         )
 
     def _refused(self, name: str, refusal: Refusal) -> Answer:
-        logger.info("tool %s refused: %s", self._label(name), type(refusal).__name__)
         text = f"error: {refusal}"
         return Answer(
-            text, refusal.outcome, predicted_wait_s=refusal.wait_s, size=len(text.encode())
+            text,
+            refusal.outcome,
+            predicted_wait_s=refusal.wait_s,
+            size=len(text.encode()),
+            refusal=type(refusal).__name__,
         )
 
     def _end(self, waiter: Waiter, answer: Answer) -> None:
@@ -204,6 +210,11 @@ class Executor:
         call = waiter.call
         name = self._label(call.tool)
         self._metrics.calls.labels(name, answer.outcome).inc()
+        current().ended(
+            answer.outcome, attempts=answer.attempts, shared=answer.shared, cached=answer.cached
+        )
+        facts = line(name, call, answer, bodies=self._config.log.bodies)
+        logger.info("call %s", answer.outcome, extra={"facts": facts})
         if not self._audit.kept:
             return
         self._audit.note(
@@ -229,6 +240,31 @@ class Executor:
 
     def _label(self, name: str) -> str:
         return name if name in self._registry else "unknown"
+
+
+def line(name: str, call: Call, answer: Answer, *, bodies: bool) -> dict[str, Fact]:
+    """What the log says of a call."""
+    known = answer.expected
+    facts: dict[str, Fact] = {
+        "tool": name,
+        "caller": digest(call.caller),
+        "session": call.group.session,
+        "group": call.group.id,
+        "outcome": answer.outcome,
+        "refusal": answer.refusal,
+        "wait_s": round(answer.wait_s, 4),
+        "run_s": round(answer.run_s, 4),
+        "expected_s": None if known is None else round(known.mean_s, 4),
+        "attempts": answer.attempts,
+        "hedged": answer.hedged or None,
+        "shared": answer.shared or None,
+        "cached": answer.cached or None,
+        "truncated": answer.cut_bytes > 0 or None,
+    }
+    if bodies:
+        facts["arguments"] = excerpt(canonical(call.arguments).decode())
+        facts["result"] = excerpt(answer.text)
+    return facts
 
 
 def _schedule(config: ToolsServiceConfig) -> Schedule:

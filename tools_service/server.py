@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mcp.server.caching import CacheHint
@@ -29,6 +29,8 @@ from tools_service.tasks import Tasks
 from tools_service.tasks_extension import TasksExtension
 from tools_service.tenants import Tenants
 from tools_service.tools.registry import Registry
+from tools_service.tracing import Tracer, Untraced
+from tools_service.trail import Trails
 
 _LIST_TTL_MS = 30_000
 
@@ -62,6 +64,7 @@ class Parts:
     extend: Callable[[Server[dict[str, Any]]], None] = only_tools
     """Adds handlers for what is not a tool, such as prompts."""
     sharing: Sharing | None = None
+    tracer: Tracer = field(default_factory=Untraced)
 
 
 def create_app(parts: Parts) -> Starlette:
@@ -100,7 +103,8 @@ def create_app(parts: Parts) -> Starlette:
 
 def _mcp_server(parts: Parts) -> Server[dict[str, Any]]:
     registry = parts.registry
-    calls = Calls(parts.executor, registry, Tenants(parts.config.tenants))
+    tenants, trails = Tenants(parts.config.tenants), Trails(parts.tracer)
+    calls = Calls(parts.executor, registry, tenants, trails)
 
     async def list_tools(
         ctx: RequestContext, params: PaginatedRequestParams | None

@@ -23,6 +23,7 @@ from tools_service.task_store import MemoryStore
 from tools_service.tasks import Tasks
 from tools_service.tools.registry import Registry, Tool
 from tools_service.tools.shapes import Shaper
+from tools_service.trail import tracer
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,10 @@ def assemble(
     executor = Executor(config, registry, table, metrics, audit=audit, clock=clock)
     tasks = _tasks(config.tasks, metrics)
     sharing = _shared(config.redis, table, metrics) if config.redis.url else None
-    return Parts(config, registry, executor, table, tasks, prometheus, sharing=sharing)
+    spans = tracer(config.tracing)
+    return Parts(
+        config, registry, executor, table, tasks, prometheus, sharing=sharing, tracer=spans
+    )
 
 
 def _tasks(bounds: TasksConfig, metrics: Metrics) -> Tasks:
@@ -136,6 +140,7 @@ async def serve(
         sharing.cancel()
     if config.table_path is not None:
         await table_file.save(config.table_path, parts.table)
+    await parts.tracer.close()
 
 
 async def _end(parts: Parts, server: uvicorn.Server, stop: asyncio.Event) -> None:

@@ -12,6 +12,7 @@ from gateway.metrics import Metrics
 from gateway.recognition import Recognition
 from gateway.shared import SharedSessions
 from gateway.timeline import Timeline
+from gateway.trail import Trails
 from gateway.visit import Visit
 from gateway.wire import ApiRequest
 
@@ -30,6 +31,8 @@ class Door:
     metrics: Metrics
     timeline: Timeline
     """Where it is written down."""
+    trails: Trails
+    """What is left behind of those who came."""
     shared: SharedSessions | None = None
     """What other gateways know."""
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gateway.errors import BadRequest, GatewayError, TooLarge
+from gateway.tracing import TRACE_HEADER, Unrecorded, trace_here
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -29,6 +30,9 @@ class Exchange:
         self.headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        self.marks: dict[str, str] = {}
+        """Headers of the answer, whatever it will be."""
+        self.status: int | None = None
         self.begun = False
         """Whether an answer has begun, after which no status can be told any more."""
 
@@ -97,16 +101,34 @@ class Exchange:
 
     async def _start(self, status: int, headers: Mapping[str, str]) -> None:
         self.begun = True
+        self.status = status
         await self._send(
             {
                 "type": "http.response.start",
                 "status": status,
                 "headers": [
                     (name.encode("latin-1"), value.encode("latin-1"))
-                    for name, value in headers.items()
+                    for name, value in {**self.marks, **headers}.items()
                 ],
             }
         )
+
+
+def traced(scope: Scope, send: Send) -> Send:
+    """Marks the answer of what is not followed any further with an id of its trace."""
+    if scope["type"] != "http":
+        return send
+    said = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    trace_id = Unrecorded(said).trace_id
+    trace_here.set(trace_id)
+
+    async def marked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            mark = (TRACE_HEADER.encode(), trace_id.encode())
+            message = {**message, "headers": [*message.get("headers", ()), mark]}
+        await send(message)
+
+    return marked
 
 
 async def while_connected(exchange: Exchange, work: Awaitable[None]) -> None:

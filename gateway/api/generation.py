@@ -39,6 +39,8 @@ from gateway.metrics import Metrics
 from gateway.routes import POOL_HEADER
 from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
 from gateway.timeline import Entry
+from gateway.tracing import TRACE_HEADER
+from gateway.trail import current
 from gateway.visit import Visit
 from gateway.wire import parse
 
@@ -104,6 +106,8 @@ class Generation:
         arrived_s = time.perf_counter()
         exchange = Exchange(scope, receive, send)
         answer_id = f"{ID_PREFIX[self._endpoint]}-{secrets.token_hex(16)}"
+        trail = self._door.trails.begin(self._endpoint, answer_id, exchange.headers)
+        exchange.marks[TRACE_HEADER] = trail.span.trace_id
         outcome = "stopped"  # what the server cancels ends in none of the ways below
         entry = self._door.timeline.open(answer_id, self._endpoint)
         failure: GatewayError | None = None
@@ -124,10 +128,13 @@ class Generation:
             self._ended(self._endpoint, outcome).inc()
             took_s = time.perf_counter() - arrived_s
             self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
+            trail.end(outcome, exchange.status)
 
     async def _serve(self, exchange: Exchange, entry: Entry, arrived_s: float) -> None:
         headers = exchange.headers
         grant = await self._door.grant(headers)
+        trail = current()
+        trail.facts["tenant"] = grant.tenant
         raw = await exchange.body(int(self._config.body_mib * 2**20))
         label = self._config.tools.server_label
         request = graded(parse(raw, self._endpoint, label, verbatim=True), grant)
@@ -135,10 +142,14 @@ class Generation:
         wait_s = deadline_s(headers)
         visit = await self._door.visit(grant.tenant, headers, request, entry.id)
         self._door.timeline.attach(entry, visit.identity)
+        trail.asked(request.model, target.model, visit.identity)
+        trail.body("body", raw)
         asked = Asked(request, target, visit.identity, grant.terms, entry, wait_s)
         async with self._door.limits.request(grant, visit.identity.session):
             visited = Visited(asked, visit, grant, arrived_s)
             await while_connected(exchange, self._answer(exchange, visited))
+        if trail.keeps_bodies:
+            trail.body("answer", visit.said)
 
     async def _answer(self, exchange: Exchange, visited: Visited) -> None:
         asked = visited.asked

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from tests.tools_service.tool_stand_ins import Act, stand
 from tools_service.call import Call, Started
+from tools_service.logs import HumanFormatter
 from tools_service.policy import Group
-from tools_service.redact import MARK, RedactingFormatter, redact
+from tools_service.redact import MARK, redact
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ async def test_a_traceback_in_the_log_has_no_secret_of_the_arguments() -> None:
 
     written = io.StringIO()
     handler = logging.StreamHandler(written)
-    handler.setFormatter(RedactingFormatter("%(levelname)s %(message)s", ["house-key-1"]))
+    handler.setFormatter(HumanFormatter(["house-key-1"]))
     logger = logging.getLogger("tools_service")
     logger.addHandler(handler)
     try:

@@ -75,7 +75,9 @@ async def surroundings(ctx: Context) -> dict[str, object]:
     sys.stderr.flush()
     headers = dict(ctx.headers or {})
     group = os.getpgid(0)
-    return {"names": sorted(os.environ), "pid": os.getpid(), "group": group, "headers": headers}
+    trace = (ctx.request_context.meta or {}).get("traceparent")
+    names, pid = sorted(os.environ), os.getpid()
+    return {"names": names, "pid": pid, "group": group, "headers": headers, "trace": trace}
 
 
 @server.tool()

@@ -1,0 +1,172 @@
+"""One line a request, for people or as JSON; no bodies unless asked for, and never a secret."""
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.config import LogConfig
+from gateway.logs import HumanFormatter, JsonFormatter, configure
+from gateway.redact import EXCERPT, MARK, excerpt, redact
+from tests.parts.engine import ScriptedEngine
+from tests.parts.loop import ANSWER, ONE_CALL, SERVER
+from tests.parts.served import served
+from tests.parts.tools import ScriptedTool, tools_service
+from tools_service.redact import redact as redact_tools
+
+KEY = "sk-proj-THESECRETTHESECRET"
+QUESTION = {"messages": [{"role": "user", "content": f"my token: {KEY}, and my dog is Rex"}]}
+
+
+@contextmanager
+def written(formatter: logging.Formatter) -> Iterator[io.StringIO]:
+    """What the gateway logs within the block."""
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(formatter)
+    logger = logging.getLogger("gateway")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield out
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def request_lines(out: io.StringIO) -> list[dict[str, Any]]:
+    lines = [msgspec.json.decode(line, type=dict[str, Any]) for line in out.getvalue().splitlines()]
+    return [line for line in lines if line["logger"] == "gateway.requests"]
+
+
+async def test_a_request_is_one_line_with_what_mattered() -> None:
+    with written(JsonFormatter()) as out:
+        async with tools_service(ScriptedTool()) as url:
+            engine = ScriptedEngine(ONE_CALL, ANSWER)
+            async with served(engine, tools={"url": url}) as gateway:
+                answer = await gateway.chat(tools=[SERVER])
+    (line,) = request_lines(out)
+    times = {name: line.pop(name) for name in ("time", "total_s", "ttft_s", "waited_s")}
+    assert 0 <= times["waited_s"] <= times["ttft_s"] <= times["total_s"]
+    assert line == {
+        "level": "info",
+        "logger": "gateway.requests",
+        "message": "request ok",
+        "request": answer.headers["x-request-id"],
+        "trace": answer.headers["x-roundhouse-trace"],
+        "session": answer.headers["x-roundhouse-session"],
+        "tenant": "anyone",
+        "endpoint": "chat",
+        "model": "scripted",
+        "engine": "zero",
+        "outcome": "ok",
+        "status": 200,
+        "prompt_tokens": 6,
+        "cached_tokens": 2,
+        "completion_tokens": 4,
+        "turns": 2,
+        "retries": 0,
+        "tools": "search",
+    }
+
+
+async def test_a_request_that_is_refused_has_its_line_too() -> None:
+    with written(JsonFormatter()) as out:
+        async with served(ScriptedEngine(ANSWER), api_keys=["good"]) as gateway:
+            await gateway.chat()
+            await gateway.ask("POST", "/v1/chat/completions", b"{", authorization="Bearer good")
+    nobody, bad = request_lines(out)
+    assert (nobody["outcome"], nobody["status"]) == ("client_error", 401)
+    assert (bad["outcome"], bad["status"]) == ("client_error", 400)
+    assert len(bad["tenant"]) >= 8 and "good" not in bad["tenant"]
+    assert nobody["trace"] != bad["trace"]
+
+
+@pytest.mark.parametrize("formatter", [HumanFormatter, JsonFormatter])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_neither_bodies_nor_keys_are_written_down(
+    formatter: type[logging.Formatter], stream: bool
+) -> None:
+    with written(formatter()) as out:
+        async with served(ScriptedEngine(ANSWER), api_keys=[KEY]) as gateway:
+            body = {**QUESTION, "stream": stream}
+            said = {"authorization": f"Bearer {KEY}"}
+            assert (await gateway.ask("POST", "/v1/chat/completions", body, **said)).status == 200
+    assert "request ok" in out.getvalue()
+    for word in ("Rex", "it is so", KEY):
+        assert word not in out.getvalue()
+
+
+async def test_bodies_that_are_asked_for_are_without_secrets() -> None:
+    with written(JsonFormatter()) as out:
+        async with served(ScriptedEngine(ANSWER), log={"bodies": True}) as gateway:
+            await gateway.ask("POST", "/v1/chat/completions", QUESTION)
+    (line,) = request_lines(out)
+    assert "my dog is Rex" in line["body"]
+    assert line["answer"] == "it is so"
+    assert "THESECRET" not in out.getvalue() and MARK in line["body"]
+
+
+async def test_other_lines_of_a_request_name_its_trace() -> None:
+    engine = ScriptedEngine([RuntimeError("a bug")])
+    with written(JsonFormatter()) as out:
+        async with served(engine) as gateway:
+            answer = await gateway.chat()
+    lines = [msgspec.json.decode(line, type=dict[str, Any]) for line in out.getvalue().splitlines()]
+    (bug,) = (line for line in lines if line["level"] == "error")
+    assert "a bug" in bug["traceback"]
+    assert bug["trace"] == answer.headers["x-roundhouse-trace"]
+
+
+def test_a_line_for_people_stays_one_line() -> None:
+    record = logging.makeLogRecord({"msg": "request ok", "levelname": "INFO", "name": "g"})
+    record.facts = {"session": "a\nERROR forged", "engine": "", "status": 200, "tools": None}
+    line = HumanFormatter().format(record)
+    assert line == 'INFO g: request ok session="a\\nERROR forged" engine="" status=200'
+
+
+def test_the_configured_form_is_that_of_the_whole_log(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers.clear()
+    try:
+        configure(LogConfig(format="json"))
+        logging.getLogger("elsewhere").info("api_key=%s", "THESECRET")
+        configure(LogConfig())
+        logging.getLogger("elsewhere").info("plain")
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    json, plain = capsys.readouterr().err.splitlines()
+    assert msgspec.json.decode(json)["message"] == f"api_key={MARK}"
+    assert plain == "INFO elsewhere: plain"
+
+
+def test_an_excerpt_is_bounded_and_has_no_half_of_a_secret() -> None:
+    text = "x" * (EXCERPT - 12) + f" {KEY}"
+    assert "THESEC" not in excerpt(text.encode())
+    assert len(excerpt("y" * 10 * EXCERPT)) == EXCERPT + 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer THESECRET.abc",
+        "https://user:THESECRET@example.com/x",
+        '{"password": "THESECRET", "q": 1}',
+        r'{"arguments": "{\"password\": \"THESECRET\"}"}',
+        "tvly-dev-THESECRETTHESECRET",
+        "ghp_THESECRETTHESECRET0123",
+        "AKIATHESECRET0123456 ",
+        "eyJhbGciOiJI.THESECRETTHESECRET.THESECRET",
+        "-----BEGIN PRIVATE KEY-----\nTHESECRET",
+    ],
+)
+def test_both_processes_take_the_same_secrets_out(text: str) -> None:
+    assert "THESECRET" not in redact(text)
+    assert "THESECRET" not in redact_tools(text)
