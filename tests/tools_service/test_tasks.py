@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,8 +205,9 @@ async def test_changes_are_told_to_who_listens(service: Stand, tasks: TaskClient
     assert "result" in last
 
 
-async def test_the_number_of_tasks_is_bounded_for_each_caller_and_for_all() -> None:
-    made = built(token="secret", tasks={"per_caller": 1, "most": 2})
+async def test_the_number_of_tasks_is_bounded_for_each_caller_and_for_all(tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+    made = built(token="secret", tasks={"per_caller": 1, "most": 2}, audit={"path": audit})
     async with (
         running(made.parts) as url,
         client(url, token(sub="one")) as one,
@@ -218,6 +220,9 @@ async def test_the_number_of_tasks_is_bounded_for_each_caller_and_for_all() -> N
         assert made.metric("calls_total", tool="gate", outcome="refused") == 1
         await two.begin("gate")
         assert (await three.call("gate"))["isError"]
+    # Those that were refused are written down like any other.
+    outcomes = [json.loads(line)["outcome"] for line in audit.read_text().splitlines()]
+    assert outcomes.count("refused") == 2
 
 
 async def test_a_result_that_is_too_large_to_keep_is_an_error() -> None:

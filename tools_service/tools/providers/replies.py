@@ -7,7 +7,7 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
-from tools_service.errors import RateLimited, ToolFailed, Transient
+from tools_service.errors import RateLimited, TimedOut, ToolFailed, Transient
 from tools_service.tools.connection import failure
 from tools_service.tools.patience import PASSING, retry_after_s
 
@@ -43,7 +43,7 @@ class Api:
                 self._check(response)
                 return msgspec.json.decode(await _body(response), type=kind)
         except TimeoutError:
-            raise Transient(f"{self._name} did not answer in time") from None
+            raise TimedOut(f"{self._name} did not answer in time") from None
         except aiohttp.ClientError as exc:
             raise failure(exc)(f"{self._name} cannot be reached ({type(exc).__name__})") from exc
         except msgspec.MsgspecError as exc:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import aiohttp
 import msgspec
 
-from tools_service.errors import RateLimited, ToolFailed
+from tools_service.errors import RateLimited, ToolFailed, Transient
 from tools_service.retrieval_config import EmbedderConfig
 from tools_service.tools.patience import retry_after_s
 from tools_service.tools.retrieval.embedder import Matrix, unit
@@ -29,7 +29,7 @@ class _Reply(msgspec.Struct):
     data: list[_Item]
 
 
-class _Unavailable(ToolFailed):
+class _Unavailable(Transient):
     """Worth another try. `retry_after_s` is the server's own word, None if it gave none."""
 
     def __init__(self, text: str, retry_after_s: float | None = None) -> None:
