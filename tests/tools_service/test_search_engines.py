@@ -85,9 +85,15 @@ async def test_every_status_is_a_failure_that_names_it(make: Make, status: int) 
 
 
 @BOTH
-@pytest.mark.parametrize("body", ["<html>", "[]", '{"results": 5, "web": 5}', "x" * 5_000_000])
-async def test_what_is_not_its_json_is_a_failure_in_words(make: Make, body: str) -> None:
-    with pytest.raises(ToolFailed, match="not its JSON"):
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        *((body, "not its JSON") for body in ("<html>", "[]", '{"results": 5, "web": 5}')),
+        ("x" * 5_000_000, "is too large"),
+    ],
+)
+async def test_what_is_not_its_json_is_a_failure_in_words(make: Make, body: str, why: str) -> None:
+    with pytest.raises(ToolFailed, match=why):
         await search(make, Api(body), Query("cats"))
 
 
