@@ -188,7 +188,7 @@ class Callers:
 
 def settings(folder: Path, ledger: Ledger, redis_url: str, upstream_port: int, port: int) -> Path:
     """The service's, in a file."""
-    tools = {"tools": ["pay", "look"], "trusted": True, "connect_s": 60}
+    tools = {"tools": ["pay", "look"], "trusted": True, "connect_s": 240}
     pipe = {
         "transport": "stdio",
         "command": sys.executable,

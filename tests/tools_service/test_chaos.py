@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from gateway.tool_client import ToolClient, ToolClientConfig
 from tests.parts.redis_server import RedisServer, redis_server
@@ -101,7 +100,6 @@ async def house(folder: Path) -> AsyncIterator[House]:
             yield House(service, net, redis, ledger, Callers(client), url)
 
 
-@pytest.mark.timeout(300)
 async def test_no_call_is_lost_and_none_is_run_twice_whatever_dies(tmp_path: Path) -> None:
     async with asyncio.timeout(280), house(tmp_path) as it, asyncio.TaskGroup() as tasks:
         callers = it.callers

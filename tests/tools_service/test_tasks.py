@@ -57,7 +57,7 @@ def built(**settings: object) -> Stand:
 @pytest.fixture
 async def service() -> AsyncIterator[Stand]:
     made = built()
-    async with asyncio.timeout(30), running(made.parts) as made.url:
+    async with asyncio.timeout(240), running(made.parts) as made.url:
         yield made
 
 
@@ -113,7 +113,7 @@ async def test_the_settings_decide_which_tools_run_as_tasks(
 async def test_a_task_is_there_for_its_caller_only() -> None:
     made = built(token="secret")
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(240),
         running(made.parts) as url,
         client(url, token(sub="one")) as one,
         client(url, token(sub="two")) as two,
@@ -235,7 +235,7 @@ async def test_a_result_that_is_too_large_to_keep_is_an_error() -> None:
 
 async def test_a_task_that_outlives_its_time_fails() -> None:
     made = built(tasks={"ttl_s": 0.05})
-    async with asyncio.timeout(30), running(made.parts) as url, client(url) as tasks:
+    async with asyncio.timeout(240), running(made.parts) as url, client(url) as tasks:
         ended = await tasks.until(await tasks.begin("gate"), *ENDED)
         assert made.parts.executor.running == 0
     assert (ended["status"], ended["error"]["code"]) == ("failed", -32603)
@@ -260,7 +260,7 @@ async def test_a_drain_ends_what_waits_for_its_user_and_lets_the_rest_end(
 
 async def test_stopping_ends_every_task() -> None:
     made = built()
-    async with asyncio.timeout(30), running(made.parts) as url, client(url) as tasks:
+    async with asyncio.timeout(240), running(made.parts) as url, client(url) as tasks:
         await tasks.begin("gate")
         await made.gate.started.wait()
     assert made.gate.stopped.is_set()

@@ -69,7 +69,7 @@ async def test_it_serves_on_any_port_and_ends_with_0_after_saving_its_table(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     table = tmp_path / "table.json"
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         async with process(tmp_path, table_path=str(table)) as first:
             async with Client(f"{first.url}/mcp") as client:
                 result = await client.call_tool("search", {"query": "What is Roundhouse?"})
@@ -90,7 +90,7 @@ async def test_it_serves_on_any_port_and_ends_with_0_after_saving_its_table(
 
 
 async def test_it_refuses_the_network_without_a_token(tmp_path: Path) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         refused = await start(tmp_path, {"host": "0.0.0.0"})
         _, log = await refused.child.communicate()
     assert refused.child.returncode == 2
@@ -99,7 +99,7 @@ async def test_it_refuses_the_network_without_a_token(tmp_path: Path) -> None:
 
 
 async def test_it_says_when_the_port_is_taken(tmp_path: Path) -> None:
-    async with asyncio.timeout(60), process(tmp_path) as first:
+    async with asyncio.timeout(240), process(tmp_path) as first:
         second = await start(tmp_path, {"port": int(first.url.rsplit(":", 1)[1])})
         _, log = await second.child.communicate()
     assert second.child.returncode == 2
