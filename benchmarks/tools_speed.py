@@ -25,10 +25,12 @@ from benchmarks.tools_speed_servers import TOOL
 from benchmarks.variants import ROOT
 from gateway.events import ToolGroup, ToolOutcome
 from gateway.tool_client import ToolClient, ToolClientConfig
+from gateway.tool_wire import META, VERSION
 
 _NAMES = {
     "plain": "plain FastAPI endpoint",
     "ours": "tools service",
+    "untold": "tools service, told to say nothing before the result",
     "sdk": "SDK's MCPServer",
     "fastmcp": "FastMCP",
 }
@@ -38,6 +40,13 @@ _NOTE = (
 )
 _MOST_ADDED_MS, _LEAST_RATE = 1.0, 1000.0
 _WARM_UP = 200
+_MCP = {
+    "content-type": "application/json",
+    "accept": "application/json, text/event-stream",
+    "mcp-protocol-version": VERSION,
+    "mcp-method": "tools/call",
+    "mcp-name": TOOL,
+}
 Call = Callable[[int], Awaitable[None]]
 
 
@@ -95,7 +104,8 @@ def _command(name: str, fastmcp: Path | None) -> list[str]:
     """FastMCP runs by the Python that has it, which does not have the rest."""
     if name == "fastmcp":
         return [str(fastmcp), str(ROOT / "benchmarks" / "tools_speed_servers.py"), name]
-    return [sys.executable, "-m", "benchmarks.tools_speed_servers", name]
+    program = "ours" if name == "untold" else name
+    return [sys.executable, "-m", "benchmarks.tools_speed_servers", program]
 
 
 async def _measure(name: str, url: str, pid: int, concurrent: int, calls: int) -> Row:
@@ -131,10 +141,10 @@ async def _drive(call: Call, calls: int, concurrent: int) -> list[float]:
 
 @asynccontextmanager
 async def _client(name: str, url: str, concurrent: int) -> AsyncIterator[Call]:
-    if name == "plain":
+    if post := {"plain": _post, "untold": _post_mcp}.get(name):
         connector = aiohttp.TCPConnector(limit=concurrent)
         async with aiohttp.ClientSession(connector=connector) as http:
-            yield lambda number: _post(http, url, f"hello {number}")
+            yield lambda number: post(http, url, f"hello {number}")
         return
     async with ToolClient(ToolClientConfig(url, connections=concurrent)) as client:
         yield lambda number: _call(client, f"hello {number}")
@@ -146,6 +156,16 @@ async def _post(http: aiohttp.ClientSession, url: str, text: str) -> None:
         found = msgspec.json.decode(await response.read())
     if found["content"][0]["text"] != text:
         raise CallFailed(str(found))
+
+
+async def _post_mcp(http: aiohttp.ClientSession, url: str, text: str) -> None:
+    """The gateway's own request, but for the token that asks for progress."""
+    params = {"name": TOOL, "arguments": {"text": text}, "_meta": META}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    async with http.post(url, data=msgspec.json.encode(asked), headers=_MCP) as response:
+        *_, last = (await response.text()).split("data: ")
+    if msgspec.json.decode(last)["result"]["content"][0]["text"] != text:
+        raise CallFailed(last)
 
 
 async def _call(client: ToolClient, text: str) -> None:

@@ -137,7 +137,8 @@ class CallRunner:
         metrics = self._metrics
         metrics.tool_calls.labels(name, outcome.outcome).inc()
         metrics.tool_seconds.labels(name).observe(outcome.took_s)
-        if outcome.expected_s is not None:
+        # What was kept from an earlier call, or never ran, says nothing about what was expected.
+        if outcome.expected_s is not None and outcome.run_s > 0:
             low, high = outcome.expected_s
             metrics.tool_expected_seconds.labels(name).observe(high)
             if low + high > 0:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from tools_service.breaker import Breakers
 from tools_service.call import Course, Ending, Job
 from tools_service.config import ToolsServiceConfig
-from tools_service.errors import SlotTimeout, ToolFailed, Transient
+from tools_service.errors import SlotTimeout, TimedOut, ToolFailed, Transient
 from tools_service.metrics import Metrics
 from tools_service.policy import Entry
 from tools_service.queue import Queue
@@ -118,6 +118,8 @@ class Attempts:
                 self._means.registry.verify(job.tool, output)
         except InputNeeded as asked:
             return Ending("asked", Output(""), asked=asked)
+        except TimedOut as exc:
+            return Ending("timeout", Output(f"error: {exc}"), failure=exc)
         except ToolFailed as exc:
             return Ending("error", Output(f"error: {exc}"), failure=exc)
         except TimeoutError as exc:

@@ -1,6 +1,5 @@
 """What goes into the executor, what comes out, and what its rungs hand to each other."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
@@ -40,6 +39,10 @@ class Started:
 
 
 Announce = Callable[[Started], Awaitable[None]]
+
+
+async def unannounced(started: Started) -> None:
+    """For callers that need not know when their call leaves the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +193,3 @@ class Waiter:
             run_s=max(took_s - wait_s, 0.0),
             attempts=1 if self.started else 0,
         )
-
-
-def canonical(arguments: Arguments) -> bytes:
-    """Equal for equal arguments, whatever the order of their names."""
-    return json.dumps(arguments, sort_keys=True, separators=(",", ":"), default=str).encode()

@@ -87,9 +87,12 @@ class Calls:
             return await leg(inputs, ears)
         return await converse(leg, inputs, ears, lambda asks: _request(ctx, asks))
 
-    def refuse(self, name: str, refusal: Refusal) -> CallToolResult:
+    def refuse(
+        self, ctx: RequestContext, params: CallToolRequestParams, refusal: Refusal
+    ) -> CallToolResult:
         """The result of a call that nobody will run."""
-        return result(self._executor.refuse(name, refusal))
+        call = Call(params.name, params.arguments or {}, _group(ctx.meta), caller())
+        return result(self._executor.refuse(call, refusal))
 
     def leg(self, ctx: RequestContext, params: CallToolRequestParams) -> Leg:
         """Runs the call once, with what is known by then."""

@@ -4,7 +4,7 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from tools_service.errors import ConfigError, OpenDoor
 from tools_service.execution_config import (
@@ -12,12 +12,12 @@ from tools_service.execution_config import (
     BreakerConfig,
     CacheConfig,
     HedgeConfig,
-    PositiveSeconds,
     RetryConfig,
     UpstreamLimits,
 )
 from tools_service.python_config import PythonConfig
 from tools_service.retrieval_config import RetrievalConfig
+from tools_service.settings import WEB_URL, PositiveSeconds, Settings
 from tools_service.telemetry_config import LogConfig, TracingConfig
 from tools_service.upstream_config import NAME, UpstreamConfig
 
@@ -25,17 +25,13 @@ ToolName = Literal["calculate", "extract", "fetch", "python", "retrieve", "searc
 ProviderName = Literal["local", "tavily", "searxng", "brave", "duckduckgo"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SearchConfig(_Frozen):
+class SearchConfig(Settings):
     """Where `search` and `extract` look. Keys come from the environment only."""
 
     provider: ProviderName = "local"
     url: str | None = Field(
         default=None,
-        pattern=r"^https?://[^\s@]+$",
+        pattern=WEB_URL,
         description="address of the SearXNG instance, or of another Tavily or Brave",
     )
     key_env: str | None = Field(
@@ -54,7 +50,7 @@ class SearchConfig(_Frozen):
         return self
 
 
-class FetchConfig(_Frozen):
+class FetchConfig(Settings):
     """Bounds of pages read from the web, by `fetch` and `extract` and for raw content."""
 
     size: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = Field(
@@ -68,7 +64,7 @@ class FetchConfig(_Frozen):
     ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = (80, 443)
 
 
-class ToolConfig(_Frozen):
+class ToolConfig(Settings):
     """What is particular about one tool."""
 
     slots: Annotated[int, Field(ge=1)] | None = Field(
@@ -97,7 +93,7 @@ class ToolConfig(_Frozen):
     )
 
 
-class RedisConfig(_Frozen):
+class RedisConfig(Settings):
     """The Redis through which replicas share what they learn. Never waited for by a call."""
 
     url: str | None = Field(
@@ -122,7 +118,7 @@ class RedisConfig(_Frozen):
 _ORDINARY = ToolConfig()
 
 
-class TasksConfig(_Frozen):
+class TasksConfig(Settings):
     """Bounds of calls that run on as tasks. They are kept until they expire."""
 
     ttl_s: PositiveSeconds = Field(
@@ -136,7 +132,7 @@ class TasksConfig(_Frozen):
     )
 
 
-class ToolsServiceConfig(_Frozen):
+class ToolsServiceConfig(Settings):
     """Everything a profile can say under `tools_service`."""
 
     host: str = "127.0.0.1"

@@ -27,6 +27,7 @@ ToolFailed                raised by a tool: its text is a result the model can a
 └── Transient             may pass: the other side was not reached, or broke down
     ├── UpstreamDown      the server behind the tool can't be reached; nothing was sent to it
     ├── UpstreamLost      its connection broke while the call was under way
+    ├── TimedOut          the other side took longer than the tool waits for it
     └── RateLimited       the other side asks to wait; `retry_after_s` says how long
 """
 
@@ -195,6 +196,10 @@ class Forbidden(ToolFailed):
 
 class Transient(ToolFailed):
     """The same call may succeed a moment later: a connection broke, the other side was busy."""
+
+
+class TimedOut(Transient):
+    """Ends like a run that outlived its own bound: as a timeout."""
 
 
 class RateLimited(Transient):

@@ -3,17 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from tools_service.settings import PositiveSeconds, Settings
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RetryConfig(_Frozen):
+class RetryConfig(Settings):
     """Further attempts of calls that are safe to repeat, after failures that may pass."""
 
     attempts: Annotated[int, Field(ge=1, le=10)] = Field(
@@ -28,7 +25,7 @@ class RetryConfig(_Frozen):
     )
 
 
-class HedgeConfig(_Frozen):
+class HedgeConfig(Settings):
     """Second attempts beside a first one that takes unusually long; the quicker one counts."""
 
     share: Share = Field(
@@ -36,7 +33,7 @@ class HedgeConfig(_Frozen):
     )
 
 
-class BreakerConfig(_Frozen):
+class BreakerConfig(Settings):
     """When the service behind a tool is left alone because it keeps failing."""
 
     ratio: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -49,14 +46,14 @@ class BreakerConfig(_Frozen):
     open_s: PositiveSeconds = Field(default=15.0, description="time until a call may probe")
 
 
-class CacheConfig(_Frozen):
+class CacheConfig(Settings):
     """Bounds of the results that are kept, for tools with `cache_s`."""
 
     entries: Annotated[int, Field(ge=1)] = 1024
     bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
 
 
-class AuditConfig(_Frozen):
+class AuditConfig(Settings):
     """The record of every call: shapes and sizes, no values."""
 
     path: Path | None = Field(default=None, description="JSON-lines file; none: no audit")
@@ -74,7 +71,7 @@ class AuditConfig(_Frozen):
     )
 
 
-class UpstreamLimits(_Frozen):
+class UpstreamLimits(Settings):
     """What is particular about a service behind one or more tools."""
 
     slots: Annotated[int, Field(ge=1)] | None = Field(

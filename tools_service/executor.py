@@ -17,7 +17,7 @@ from dataclasses import replace
 from tools_service.attempt import Means
 from tools_service.audit import Audit, Record, digest
 from tools_service.breaker import Breakers
-from tools_service.call import Announce, Answer, Call, Course, Job, Listener, Waiter, canonical
+from tools_service.call import Announce, Answer, Call, Course, Job, Listener, Waiter, unannounced
 from tools_service.caps import Caps, capped, plain
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import Draining, Refusal
@@ -30,7 +30,7 @@ from tools_service.running import Running
 from tools_service.runtimes import Key, Table
 from tools_service.schedule import Schedule
 from tools_service.sharing import Sharing
-from tools_service.tools.registry import Registry
+from tools_service.tools.registry import Registry, canonical
 from tools_service.trail import current
 
 logger = logging.getLogger(__name__)
@@ -134,11 +134,10 @@ class Executor:
         self._end(waiter, answer)
         return answer
 
-    def refuse(self, tool: str, refusal: Refusal) -> Answer:
-        """The answer to a call that gets no further than this; counted like any other."""
-        answer = self._refused(tool, refusal)
-        self._metrics.calls.labels(self._label(tool), answer.outcome).inc()
-        logger.info("call of %s refused: %s", self._label(tool), answer.refusal)
+    def refuse(self, call: Call, refusal: Refusal) -> Answer:
+        """The answer to a call that gets no further than this; it ends like any other."""
+        answer = self._refused(call.tool, refusal)
+        self._end(Waiter(call, unannounced, canonical(call.arguments)), answer)
         return answer
 
     async def _answer(self, waiter: Waiter) -> Answer:

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from tools_service.settings import Settings
 
 _MIB = 1024 * 1024
 
 
-class PythonConfig(BaseModel):
+class PythonConfig(Settings):
     """Bounds of one run of a model's code."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: Literal["monty", "bubblewrap"] = Field(
         default="monty", description="monty: a subset of Python; bubblewrap: CPython in a jail"

@@ -4,20 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-_URL = r"^https?://[^\s@]+$"
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from tools_service.settings import WEB_URL, PositiveSeconds, Settings
 
 
-class EmbedderConfig(_Frozen):
+class EmbedderConfig(Settings):
     """Who makes vectors of texts: a server, a folder, or (neither) nobody."""
 
     url: str | None = Field(
-        default=None, pattern=_URL, description="an OpenAI-compatible API, up to and with /v1"
+        default=None, pattern=WEB_URL, description="an OpenAI-compatible API, up to and with /v1"
     )
     model: str | None = Field(default=None, min_length=1, description="the model of that API")
     key_env: str | None = Field(
@@ -27,7 +23,7 @@ class EmbedderConfig(_Frozen):
     batch: Annotated[int, Field(ge=1, le=2048)] = Field(
         default=64, description="texts in one request"
     )
-    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    timeout_s: PositiveSeconds = 30.0
     attempts: Annotated[int, Field(ge=1, le=10)] = Field(
         default=4, description="requests for one batch while the API is overloaded or away"
     )
@@ -48,11 +44,11 @@ class EmbedderConfig(_Frozen):
         return self.url is not None or self.folder is not None
 
 
-class StoreConfig(_Frozen):
+class StoreConfig(Settings):
     """Where vectors lie: in the index file, or in Qdrant for large corpora."""
 
     kind: Literal["sqlite", "qdrant"] = "sqlite"
-    url: str | None = Field(default=None, pattern=_URL, description="address of a Qdrant server")
+    url: str | None = Field(default=None, pattern=WEB_URL, description="address of a Qdrant server")
     path: Path | None = Field(
         default=None, description="folder of a Qdrant inside the process; one process at a time"
     )
@@ -73,7 +69,7 @@ class StoreConfig(_Frozen):
         return self
 
 
-class RetrievalConfig(_Frozen):
+class RetrievalConfig(Settings):
     """What `ingest` writes and `retrieve` reads."""
 
     index_path: Path = Field(

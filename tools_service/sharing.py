@@ -65,7 +65,9 @@ class Sharing:
         call = job.call
         caller = "" if self._config.about(call.tool).public else call.caller
         digest = hashlib.sha256()
-        for part in (call.tool.encode(), caller.encode(errors="replace")):
+        # A tool may answer otherwise when it knows that it can ask.
+        askable = " ".join(sorted(call.inputs.askable))
+        for part in (call.tool.encode(), caller.encode(errors="replace"), askable.encode()):
             digest.update(len(part).to_bytes(4) + part)
         digest.update(job.canonical)
         return digest.digest()

@@ -95,7 +95,7 @@ class TasksExtension:
             with _translated():
                 task = await self._tasks.begin(caller(), self._calls.leg(ctx, params), inputs)
         except TooManyTasks as exc:
-            return self._calls.refuse(params.name, exc)
+            return self._calls.refuse(ctx, params, exc)
         return {"resultType": "task", **self._shown(task)}
 
     async def _listen(

@@ -2,14 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tools_service.settings import Settings
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TracingConfig(_Frozen):
+class TracingConfig(Settings):
     """Where spans of OpenTelemetry go; off until there is an endpoint."""
 
     endpoint: str | None = Field(
@@ -24,7 +22,7 @@ class TracingConfig(_Frozen):
     )
 
 
-class LogConfig(_Frozen):
+class LogConfig(Settings):
     """What the log looks like."""
 
     format: Literal["human", "json"] = "human"

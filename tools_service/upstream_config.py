@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from tools_service.settings import WEB_URL, PositiveSeconds, Settings
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 """What upstreams may be called."""
 
@@ -15,13 +16,11 @@ VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
 
 
-class UpstreamConfig(BaseModel):
+class UpstreamConfig(Settings):
     """How to reach it, what may be served of it and how far it is trusted.
 
     Credentials are named here and read from the environment, so that no file holds one.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     transport: Literal["stdio", "http", "sse"] = Field(
         description="stdio: a command; http: streamable HTTP; sse: the older HTTP with SSE"
@@ -32,7 +31,7 @@ class UpstreamConfig(BaseModel):
         default=(), description="variables that a stdio server gets beside PATH, HOME, LANG, …"
     )
     cwd: Path | None = Field(default=None, description="folder in which a stdio server runs")
-    url: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
+    url: str | None = Field(default=None, pattern=WEB_URL)
     token_env: VariableName | None = Field(
         default=None, description="variable with the bearer token of an HTTP server"
     )
@@ -51,8 +50,12 @@ class UpstreamConfig(BaseModel):
     trusted: bool = Field(
         default=False, description="believe its hints: read-only, idempotent, closed world"
     )
-    connect_s: Seconds = Field(default=10.0, description="longest start, and longest tools/list")
-    refresh_s: Seconds = Field(default=60.0, description="its tools are listed anew this often")
+    connect_s: PositiveSeconds = Field(
+        default=10.0, description="longest start, and longest tools/list"
+    )
+    refresh_s: PositiveSeconds = Field(
+        default=60.0, description="its tools are listed anew this often"
+    )
 
     @model_validator(mode="after")
     def _matches_transport(self) -> Self:

@@ -13,7 +13,7 @@ def row(server: str, cpu_ms: float, concurrent: int = 16) -> Row:
 def test_every_server_returns_the_text_through_the_gateways_client(tmp_path: Path) -> None:
     options = Options((4,), calls=8, reps=1, fastmcp=None, out=tmp_path / "speed")
     rows = tools_speed.run(options)
-    assert [found.server for found in rows] == ["plain", "ours", "sdk"]
+    assert [found.server for found in rows] == ["plain", "ours", "untold", "sdk"]
     assert all(found.rate > 0 and found.p50_ms <= found.p99_ms for found in rows)
 
 

@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import aclosing
 
+import pytest
+
 from engine.types import ChoiceDone, Delta, Finished, ToolCall, Usage
 from gateway.events import (
     LoopReport,
@@ -42,6 +44,17 @@ async def test_a_tool_runs_and_the_model_goes_on_with_its_result() -> None:
     assert (question, answer) == (USER, result("call-search-0", "42"))
     assert message["content"] == "look: "
     assert message["tool_calls"][0]["function"] == {"name": "search", "arguments": '{"q": "x"}'}
+
+
+@pytest.mark.parametrize(("run_s", "counted"), [(1.0, 1), (0.0, 0)])
+async def test_only_a_call_that_ran_says_whether_it_ran_as_expected(
+    run_s: float, counted: int
+) -> None:
+    """A result that the service had kept counted as one that came in no time at all."""
+    async with bench(ONE_CALL, ANSWER, tools=[ScriptedTool(run_s=run_s)]) as it:
+        await it.run()
+        for name in ("expected_seconds", "actual_to_expected_ratio"):
+            assert it.metric(f"tool_call_{name}_count", tool="search") == counted
 
 
 async def test_the_client_sees_the_tools_events_but_no_call_of_its_own() -> None:

@@ -77,6 +77,6 @@ async def redis_server(*settings: str) -> AsyncIterator[RedisServer]:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Waits for what another process will bring about."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(240):
         while not is_so():  # noqa: ASYNC110  # another process has no event to set
             await asyncio.sleep(0.005)

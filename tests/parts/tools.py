@@ -23,6 +23,7 @@ class ScriptedTool:
     gate: asyncio.Event | None = None
     dies: bool = False
     expected_s: tuple[float, float] = (0.5, 1.5)
+    run_s: float = 1.0
     started: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the caller has gone before the result."""
@@ -69,7 +70,7 @@ class ScriptedTool:
                     "outcome": "error" if self.failed else "ok",
                     "expected_s": self.expected_s,
                     "wait_s": 0.0,
-                    "run_s": 1.0,
+                    "run_s": self.run_s,
                 }
             },
         }

@@ -67,7 +67,7 @@ def built(**settings: object) -> Stand:
 @pytest.fixture
 async def service() -> AsyncIterator[Stand]:
     made = built()
-    async with asyncio.timeout(30), running(made.parts) as made.url:
+    async with asyncio.timeout(240), running(made.parts) as made.url:
         yield made
 
 
@@ -105,7 +105,7 @@ async def test_a_client_that_cannot_be_asked_is_told_what_is_missing(
 async def test_any_replica_goes_on_with_what_another_began_for_the_same_caller() -> None:
     one, two, other = built(token="secret"), built(token="secret"), built(token="other")
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(240),
         running(one.parts) as first,
         running(two.parts) as second,
         running(other.parts) as third,

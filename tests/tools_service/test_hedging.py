@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
+from tests.conformance.fixture_tools import NAME
 from tests.tools_service.test_retries import ONCE, ask, silent
 from tests.tools_service.tool_stand_ins import Trial, opened
 from tools_service.call import Call
 from tools_service.errors import ToolFailed, Transient
 from tools_service.policy import Group
+from tools_service.tools.asks import InputNeeded
 from tools_service.tools.registry import Annotations
 
 # The table expects it to be over at once, so its p95 has passed as soon as it runs.
@@ -68,6 +70,19 @@ async def test_a_tool_that_says_no_has_answered() -> None:
         first.fails(ToolFailed("no such page"))
         assert (await asking).text == "error: no such page"
         await second.stopped()
+
+
+async def test_a_tool_that_asks_its_user_has_answered() -> None:
+    tool = Trial()
+    async with opened(tool, **SLOW) as service:
+        asking = ask(service)
+        first, second = await tool.begun.get(), await tool.begun.get()
+        needed = InputNeeded({"name": NAME})
+        second.fails(needed)
+        answer = await asking
+        assert (answer.outcome, answer.asked) == ("asked", needed)
+        await first.stopped()
+        assert service.metric("calls_total", tool="trial", outcome="asked") == 1
 
 
 async def test_two_failures_are_one() -> None:

@@ -226,7 +226,7 @@ async def test_an_interrupted_ingest_can_go_on(
 
 
 async def waiting(server: Embeddings, batches: int) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while len(server.batches) < batches:
             server.asked.clear()
             await server.asked.wait()

@@ -31,10 +31,10 @@ async def test_the_readmes_own_tool_and_upstream_answer(tmp_path: Path) -> None:
     assert own == {"own": ["mine.py"]}
     assert upstreams["upstreams"]["notes"]["command"] == ".venv/bin/python"
     upstreams["upstreams"]["notes"] |= {"command": sys.executable, "cwd": str(tmp_path)}
-    upstreams["upstreams"]["notes"]["connect_s"] = 60
+    upstreams["upstreams"]["notes"]["connect_s"] = 240
     settings = {"own": [str(mine)], **upstreams, "pins_path": str(tmp_path / "pins.json")}
     async with (
-        asyncio.timeout(90),
+        asyncio.timeout(240),
         process(tmp_path, **settings) as started,
         Client(f"{started.url}/mcp") as client,
     ):
@@ -59,10 +59,10 @@ async def test_a_killed_service_takes_a_deaf_child_with_it(tmp_path: Path) -> No
         "pins_path": str(tmp_path / "pins.json"),
         "upstreams": {"deaf": {**deaf, "tools": ["a"], "connect_s": 3}},
     }
-    async with asyncio.timeout(90), process(tmp_path, **settings) as started:
+    async with asyncio.timeout(240), process(tmp_path, **settings) as started:
         child = await _child(started)
         started.child.kill()
-        _, alive = await asyncio.to_thread(psutil.wait_procs, [child], 30)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, [child], 240)
     assert not alive
 
 

@@ -221,7 +221,7 @@ async def test_threads_are_bounded_and_a_place_is_free_only_when_its_function_en
         began.set()
         gate.wait(30)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(240):
         first = asyncio.create_task(threads.run(hold))
         await asyncio.to_thread(began.wait, 30)
         first.cancel()

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.tools_service.tool_stand_ins import Gate
-from tools_service.errors import NameTaken, UnknownTool, Withdrawn
-from tools_service.tools.registry import Registry
+from tools_service.errors import BadOutput, NameTaken, UnknownTool, Withdrawn
+from tools_service.tools.registry import Output, Registry
 
 
 def names(registry: Registry) -> list[str]:
@@ -30,6 +30,17 @@ def test_a_withdrawn_tool_is_known_and_refused_until_it_comes_back() -> None:
     registry.add(again)
     assert registry.find("b") is again
     assert registry.schema("b") == {"type": "object"}
+
+
+def test_a_withdrawn_tool_leaves_no_promise_behind() -> None:
+    """A call that was running when its tool was withdrawn was held to a schema nobody offers."""
+    promise = {"type": "object", "required": ["sum"]}
+    tool = Gate("b", output_schema=promise, upstream="fx")
+    registry = Registry([tool])
+    with pytest.raises(BadOutput):
+        registry.verify(tool, Output("", {}))
+    registry.withdraw("b", "fx", "it changed")
+    registry.verify(tool, Output("", {}))
 
 
 def test_nobody_replaces_or_withdraws_a_tool_of_others() -> None:

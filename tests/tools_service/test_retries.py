@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.parts.clock import Clock
 from tests.tools_service.tool_stand_ins import Act, Stand, Trial, built, opened
 from tools_service.call import Answer, Call, Started
-from tools_service.errors import RateLimited, ToolFailed, Transient
+from tools_service.errors import RateLimited, TimedOut, ToolFailed, Transient
 from tools_service.execution_config import RetryConfig
 from tools_service.policy import Group
 from tools_service.retry import pause_s
@@ -55,6 +55,23 @@ async def test_every_attempt_is_observed_by_itself() -> None:
         assert (whole.errors, whole.samples) == (1, 1)
         assert service.metric("run_seconds_count", tool="trial") == 2
         assert service.metric("wait_seconds_count", tool="trial") == 2
+
+
+async def test_another_sides_slowness_is_a_timeout_and_may_pass() -> None:
+    """A page that did not come in time was a mistake of the model's, and its time not one."""
+    tool = Trial()
+    async with opened(tool, **QUICK) as service:
+        asking = ask(service)
+        (await tool.begun.get()).fails(TimedOut("no complete answer within 20 s"))
+        (await tool.begun.get()).answers()
+        assert (await asking).outcome == "ok"
+        assert next(service.parts.table.lines()).timeouts == 1
+    once = Trial(annotations=ONCE)
+    async with opened(once, **QUICK) as service:
+        asking = ask(service)
+        (await once.begun.get()).fails(TimedOut("no complete answer within 20 s"))
+        answer = await asking
+        assert (answer.outcome, answer.text) == ("timeout", "error: no complete answer within 20 s")
 
 
 async def test_a_call_that_may_change_something_is_never_run_twice() -> None:

@@ -11,7 +11,7 @@ from ddgs.engines import ENGINES
 from ddgs.exceptions import DDGSException, RatelimitException, TimeoutException
 
 from tests.tools_service.web_stand_ins import Api, reader, serving
-from tools_service.errors import RateLimited, ToolFailed, Transient
+from tools_service.errors import RateLimited, TimedOut, ToolFailed, Transient
 from tools_service.tools.providers.brave import Brave
 from tools_service.tools.providers.duckduckgo import DuckDuckGo, library
 from tools_service.tools.providers.provider import Hit, Query
@@ -85,9 +85,15 @@ async def test_every_status_is_a_failure_that_names_it(make: Make, status: int) 
 
 
 @BOTH
-@pytest.mark.parametrize("body", ["<html>", "[]", '{"results": 5, "web": 5}', "x" * 5_000_000])
-async def test_what_is_not_its_json_is_a_failure_in_words(make: Make, body: str) -> None:
-    with pytest.raises(ToolFailed, match="not its JSON"):
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        *((body, "not its JSON") for body in ("<html>", "[]", '{"results": 5, "web": 5}')),
+        ("x" * 5_000_000, "is too large"),
+    ],
+)
+async def test_what_is_not_its_json_is_a_failure_in_words(make: Make, body: str, why: str) -> None:
+    with pytest.raises(ToolFailed, match=why):
         await search(make, Api(body), Query("cats"))
 
 
@@ -110,7 +116,7 @@ async def test_a_server_that_is_silent_is_given_up(make: Make) -> None:
 
     short = aiohttp.ClientTimeout(total=0.2)
     async with serving(silent) as url, aiohttp.ClientSession(timeout=short) as http:
-        with pytest.raises(Transient, match="did not answer in time"):
+        with pytest.raises(TimedOut, match="did not answer in time"):
             await make(http, url).search(Query("cats"))
 
 

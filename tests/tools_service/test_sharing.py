@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from tests.tools_service.test_retries import ONCE, silent
 from tests.tools_service.tool_stand_ins import Run, Stand, Trial, opened
-from tools_service.call import Answer, Call, Started, canonical
+from tools_service.call import Answer, Call, Started
 from tools_service.errors import ConfigError, Draining, ToolFailed
 from tools_service.policy import Group
-from tools_service.tools.registry import Progress
+from tools_service.tools.asks import NOTHING, Inputs
+from tools_service.tools.registry import Progress, canonical
 
 PLAIN = {"hedge": {"share": 0}}
 ALICE, BOB = "alice", "bob"
@@ -224,6 +225,18 @@ async def test_closing_ends_those_who_still_wait() -> None:
         await run.stopped()
         await asyncio.wait([asking])
     assert isinstance(asking.exception(), Draining)
+
+
+async def test_who_can_be_asked_has_a_run_of_his_own() -> None:
+    tool = Trial()
+    able = Inputs(askable=frozenset({"elicitation/create"}))
+    async with opened(tool, **PLAIN) as service:
+        asking = [
+            ask(service, Call("trial", {}, Group(), ALICE, inputs=i)) for i in (NOTHING, able)
+        ]
+        for _ in asking:
+            (await tool.begun.get()).answers()
+        assert not any(answer.shared for answer in await asyncio.gather(*asking))
 
 
 async def answered(tool: Trial, service: Stand, call: Call) -> Answer:

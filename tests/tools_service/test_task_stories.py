@@ -61,7 +61,7 @@ async def play(story: list[tuple[str, int, list[str]]]) -> CountingStore:
     store = CountingStore()
     tasks = Tasks(TasksConfig(), store)
     begun: list[tuple[str, Script]] = []
-    async with asyncio.timeout(30), tasks.running():
+    async with asyncio.timeout(240), tasks.running():
         for event, number, steps in story:
             if event == "begin":
                 script = Script(list(steps))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def built(**settings: object) -> Stand:
 @pytest.fixture
 async def service() -> AsyncIterator[Stand]:
     made = built()
-    async with asyncio.timeout(30), running(made.parts) as made.url:
+    async with asyncio.timeout(240), running(made.parts) as made.url:
         yield made
 
 
@@ -112,7 +113,7 @@ async def test_the_settings_decide_which_tools_run_as_tasks(
 async def test_a_task_is_there_for_its_caller_only() -> None:
     made = built(token="secret")
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(240),
         running(made.parts) as url,
         client(url, token(sub="one")) as one,
         client(url, token(sub="two")) as two,
@@ -204,8 +205,9 @@ async def test_changes_are_told_to_who_listens(service: Stand, tasks: TaskClient
     assert "result" in last
 
 
-async def test_the_number_of_tasks_is_bounded_for_each_caller_and_for_all() -> None:
-    made = built(token="secret", tasks={"per_caller": 1, "most": 2})
+async def test_the_number_of_tasks_is_bounded_for_each_caller_and_for_all(tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+    made = built(token="secret", tasks={"per_caller": 1, "most": 2}, audit={"path": audit})
     async with (
         running(made.parts) as url,
         client(url, token(sub="one")) as one,
@@ -218,6 +220,9 @@ async def test_the_number_of_tasks_is_bounded_for_each_caller_and_for_all() -> N
         assert made.metric("calls_total", tool="gate", outcome="refused") == 1
         await two.begin("gate")
         assert (await three.call("gate"))["isError"]
+    # Those that were refused are written down like any other.
+    outcomes = [json.loads(line)["outcome"] for line in audit.read_text().splitlines()]
+    assert outcomes.count("refused") == 2
 
 
 async def test_a_result_that_is_too_large_to_keep_is_an_error() -> None:
@@ -230,7 +235,7 @@ async def test_a_result_that_is_too_large_to_keep_is_an_error() -> None:
 
 async def test_a_task_that_outlives_its_time_fails() -> None:
     made = built(tasks={"ttl_s": 0.05})
-    async with asyncio.timeout(30), running(made.parts) as url, client(url) as tasks:
+    async with asyncio.timeout(240), running(made.parts) as url, client(url) as tasks:
         ended = await tasks.until(await tasks.begin("gate"), *ENDED)
         assert made.parts.executor.running == 0
     assert (ended["status"], ended["error"]["code"]) == ("failed", -32603)
@@ -255,7 +260,7 @@ async def test_a_drain_ends_what_waits_for_its_user_and_lets_the_rest_end(
 
 async def test_stopping_ends_every_task() -> None:
     made = built()
-    async with asyncio.timeout(30), running(made.parts) as url, client(url) as tasks:
+    async with asyncio.timeout(240), running(made.parts) as url, client(url) as tasks:
         await tasks.begin("gate")
         await made.gate.started.wait()
     assert made.gate.stopped.is_set()

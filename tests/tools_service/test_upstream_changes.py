@@ -27,7 +27,7 @@ async def test_a_changed_tool_is_withdrawn_until_the_command_accepts_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pins = tmp_path / "pins.json"
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         async with upstream("http") as port:
             settings = over_http("http", port, refresh_s=0.1)
             async with front(pins, fx=settings) as served:
@@ -80,7 +80,7 @@ async def test_a_tool_that_appears_later_is_served_if_the_settings_name_it(
     tmp_path: Path, era: str
 ) -> None:
     settings = stdio(tools=["grow", "grown"], refresh_s=3600, era=era)
-    async with asyncio.timeout(60), front(tmp_path / "pins.json", fx=settings) as served:
+    async with asyncio.timeout(240), front(tmp_path / "pins.json", fx=settings) as served:
         assert served.names == ["calculate", "fx_grow"]
         await served.call("fx_grow")
         await served.log.until("upstream fx: grown is new, accepted as ")
@@ -90,7 +90,7 @@ async def test_a_tool_that_appears_later_is_served_if_the_settings_name_it(
 
 async def test_with_all_tools_a_later_one_needs_a_word(tmp_path: Path) -> None:
     settings = stdio(tools="all", refresh_s=3600, era="legacy")
-    async with asyncio.timeout(60), front(tmp_path / "pins.json", fx=settings) as served:
+    async with asyncio.timeout(240), front(tmp_path / "pins.json", fx=settings) as served:
         assert len(served.names) == 10
         await served.call("fx_grow")
         await served.log.until("upstream fx: grown has changed to ")
@@ -100,7 +100,7 @@ async def test_with_all_tools_a_later_one_needs_a_word(tmp_path: Path) -> None:
 
 async def test_one_that_is_down_at_the_start_keeps_its_known_tools(tmp_path: Path) -> None:
     pins = tmp_path / "pins.json"
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         async with upstream("http") as port:
             settings = over_http("http", port, tools=["echo"])
             async with front(pins, fx=settings):
@@ -119,7 +119,7 @@ async def test_one_that_never_answers_holds_the_start_up_for_a_bounded_time(
     tmp_path: Path,
 ) -> None:
     silent = {"transport": "stdio", "command": "sleep", "args": ["600"], "tools": ["a"]}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         with socket.create_server(("127.0.0.1", 0)) as deaf:
             port = deaf.getsockname()[1]
             hanging = over_http("sse", port, connect_s=0.2)
@@ -137,7 +137,7 @@ async def test_a_stop_does_not_wait_for_one_that_never_answers(tmp_path: Path) -
     stop = asyncio.Event()
     stop.set()
     metrics = UpstreamMetrics(CollectorRegistry())
-    async with asyncio.timeout(60), linked(config, Registry(), metrics, {}, stop):
+    async with asyncio.timeout(240), linked(config, Registry(), metrics, {}, stop):
         pass
 
 
@@ -146,7 +146,7 @@ async def test_a_child_gets_what_is_named_for_it_and_ends_with_the_service(
 ) -> None:
     environ = {"GIVEN_KEY": "swordfish-1234", "OTHER_KEY": "never", "LANG": "C.UTF-8"}
     settings = stdio(env=["GIVEN_KEY"])
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         async with front(tmp_path / "pins.json", environ, fx=settings) as served:
             seen = (await served.call("fx_surroundings")).structured
             assert seen is not None
@@ -167,13 +167,13 @@ async def test_a_child_gets_what_is_named_for_it_and_ends_with_the_service(
 
 async def test_what_a_child_says_before_it_dies_is_logged(tmp_path: Path) -> None:
     dying = {"args": ["-c", "import sys; sys.exit('no key, no service')"]}
-    async with asyncio.timeout(60), front(tmp_path / "p.json", fx=stdio(**dying)) as served:
+    async with asyncio.timeout(240), front(tmp_path / "p.json", fx=stdio(**dying)) as served:
         assert await served.log.until("no key") == "upstream fx: no key, no service"
 
 
 async def test_credentials_go_out_as_headers_and_are_known_to_the_log(tmp_path: Path) -> None:
     environ = {"FX_TOKEN": "swordfish-1234", "FX_TENANT": "tenant-5678"}
-    async with asyncio.timeout(60), upstream("http") as port:
+    async with asyncio.timeout(240), upstream("http") as port:
         named = {"token_env": "FX_TOKEN", "header_env": {"X-Tenant": "FX_TENANT"}}
         settings = over_http("http", port, **named)
         async with front(tmp_path / "pins.json", environ, fx=settings) as served:
@@ -197,7 +197,7 @@ async def test_a_refused_key_is_named_in_the_log(tmp_path: Path) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     settings = over_http("http", runner.addresses[0][1])
-    async with asyncio.timeout(60), front(tmp_path / "pins.json", fx=settings) as served:
+    async with asyncio.timeout(240), front(tmp_path / "pins.json", fx=settings) as served:
         await served.log.until("upstream fx answers with status 401")
     await runner.cleanup()
 
@@ -205,7 +205,7 @@ async def test_a_refused_key_is_named_in_the_log(tmp_path: Path) -> None:
 async def test_hints_are_believed_of_trusted_upstreams_only(tmp_path: Path) -> None:
     listed = {"tools": ["echo", "add"]}
     upstreams = {"near": stdio(trusted=True, prefix="", **listed), "far": stdio(**listed)}
-    async with asyncio.timeout(60), front(tmp_path / "pins.json", None, **upstreams) as served:
+    async with asyncio.timeout(240), front(tmp_path / "pins.json", None, **upstreams) as served:
         found = {tool.name: tool.annotations for tool in served.parts.registry}
     assert found["echo"] == Annotations(read_only=True, idempotent=True, open_world=True)
     assert found["add"] == found["far_echo"] == found["far_add"] == CAREFUL

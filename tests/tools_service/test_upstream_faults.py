@@ -88,7 +88,7 @@ async def raw(pins: Path, *tools: Json, **results: object) -> AsyncIterator[Any]
     port = runner.addresses[0][1]
     try:
         async with (
-            asyncio.timeout(60),
+            asyncio.timeout(240),
             front(pins, fx=over_http("http", port, tools="all", prefix="")) as served,
         ):
             yield served, server
@@ -184,7 +184,7 @@ async def test_blocks_are_bounded_and_what_is_left_out_is_said(tmp_path: Path) -
 
 
 async def test_a_server_that_forgot_the_session_costs_one_call(tmp_path: Path) -> None:
-    async with asyncio.timeout(60), AsyncExitStack() as stack:
+    async with asyncio.timeout(240), AsyncExitStack() as stack:
         async with upstream("http") as port:
             settings = over_http("http", port, era="legacy", refresh_s=3600)
             served = await stack.enter_async_context(front(tmp_path / "p", fx=settings))
@@ -197,7 +197,7 @@ async def test_a_server_that_forgot_the_session_costs_one_call(tmp_path: Path) -
 
 async def test_a_server_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
     """The farewell to a session of the legacy era waited for its answer without a bound."""
-    async with asyncio.timeout(60), upstream("http") as port:
+    async with asyncio.timeout(240), upstream("http") as port:
         settings = over_http("http", port, era="legacy", refresh_s=3600)
         async with front(tmp_path / "p", fx=settings) as served:
             seen = (await served.call("fx_surroundings")).structured

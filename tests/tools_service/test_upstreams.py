@@ -74,7 +74,7 @@ async def test_progress_is_passed_on_and_a_cancelled_call_stops_there(fronted: F
         told.append(progress)
         begun.set()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(240):
         call = asyncio.create_task(fronted.call("fx_hang", tell))
         await begun.wait()
         call.cancel()
@@ -96,7 +96,7 @@ async def test_a_death_ends_calls_with_one_error_and_a_restart_is_found(
     kind: str, tmp_path: Path
 ) -> None:
     kind, _, era = kind.partition("-")
-    async with asyncio.timeout(60), AsyncExitStack() as stack:
+    async with asyncio.timeout(240), AsyncExitStack() as stack:
         async with upstream(kind) as port:
             settings = over_http(kind, port, era=era or "auto")
             served = await stack.enter_async_context(front(tmp_path / "pins.json", fx=settings))
@@ -114,7 +114,7 @@ async def test_a_death_ends_calls_with_one_error_and_a_restart_is_found(
 
 @pytest.mark.parametrize("kind", ["http", "sse"])
 async def test_a_death_is_noticed_while_nobody_calls(kind: str, tmp_path: Path) -> None:
-    async with asyncio.timeout(60), AsyncExitStack() as stack:
+    async with asyncio.timeout(240), AsyncExitStack() as stack:
         async with upstream(kind) as port:
             settings = over_http(kind, port, refresh_s=3600)
             served = await stack.enter_async_context(front(tmp_path / "pins.json", fx=settings))
@@ -124,7 +124,7 @@ async def test_a_death_is_noticed_while_nobody_calls(kind: str, tmp_path: Path) 
 
 
 async def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
-    async with asyncio.timeout(60), front(tmp_path / "pins.json", fx=stdio()) as served:
+    async with asyncio.timeout(240), front(tmp_path / "pins.json", fx=stdio()) as served:
         await _die(served)
         await served.log.until("upstream fx is connected")
         assert (await served.call("fx_echo", text="back")).outcome == "ok"

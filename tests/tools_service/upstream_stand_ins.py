@@ -88,7 +88,7 @@ def stdio(**settings: object) -> dict[str, object]:
         "command": sys.executable,
         "args": [SERVER, "stdio", "0"],
         "tools": list(TOOLS),
-        "connect_s": 60,
+        "connect_s": 240,
         **settings,
     }
 
@@ -98,7 +98,7 @@ def over_http(kind: str, port: int, **settings: object) -> dict[str, object]:
         "transport": kind,
         "url": f"http://127.0.0.1:{port}/{PATHS[kind]}",
         "tools": list(TOOLS),
-        "connect_s": 60,
+        "connect_s": 240,
         **settings,
     }
 

@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from tools_service.errors import Forbidden, RateLimited, ToolFailed, Transient
+from tools_service.errors import Forbidden, RateLimited, TimedOut, ToolFailed, Transient
 from tools_service.tools.connection import failure
 from tools_service.tools.guard import Address, Guard
 from tools_service.tools.page import Document
@@ -67,7 +67,7 @@ class Downloader:
             async with asyncio.timeout(self._limits.timeout_s):
                 return await self._follow(self._guard.parse(text))
         except TimeoutError:
-            raise ToolFailed(f"no complete answer within {self._limits.timeout_s:g} s") from None
+            raise TimedOut(f"no complete answer within {self._limits.timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise failure(exc)(f"the page could not be fetched ({type(exc).__name__})") from exc
 

@@ -99,7 +99,8 @@ class Tool(Protocol):
     block the event loop. It raises ToolFailed with a text for the model, and of its kinds Transient
     where the same call may succeed a moment later: what is read-only or idempotent is tried again;
     InputNeeded to be run anew with answers of the user.
-    A read-only tool answers by its arguments and caller alone: identical calls share one run.
+    A read-only tool answers by its arguments, its caller and what that one can be asked alone:
+    identical calls share one run.
     """
 
     name: str
@@ -162,6 +163,7 @@ class Registry:
         if held is None or held.upstream == upstream:
             self._tools.pop(name, None)
             self._validators.pop(name, None)
+            self._promises.pop(name, None)
             self._withdrawn[name] = why
 
     def schema(self, name: str) -> dict[str, object] | None:
@@ -218,5 +220,9 @@ def owner(upstream: str | None) -> str:
 
 def size_shape(arguments: Arguments) -> str:
     """The shape for tools without a better idea: the arguments' size in powers of two."""
-    canonical = json.dumps(arguments, sort_keys=True, separators=(",", ":"), default=str)
-    return f"size:{min(int(math.log2(1 + len(canonical))), 15)}"
+    return f"size:{min(int(math.log2(1 + len(canonical(arguments)))), 15)}"
+
+
+def canonical(arguments: Arguments) -> bytes:
+    """Equal for equal arguments, whatever the order of their names; ASCII."""
+    return json.dumps(arguments, sort_keys=True, separators=(",", ":"), default=str).encode()

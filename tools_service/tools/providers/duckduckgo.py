@@ -9,7 +9,7 @@ from typing import Protocol
 from ddgs import DDGS
 from ddgs.exceptions import DDGSException, RatelimitException, TimeoutException
 
-from tools_service.errors import RateLimited, Transient
+from tools_service.errors import RateLimited, TimedOut, Transient
 from tools_service.tools.providers.provider import Hit, Query
 
 _THREADS = 4
@@ -41,7 +41,7 @@ class DuckDuckGo:
         except RatelimitException as exc:
             raise RateLimited(self.name, None) from exc
         except TimeoutException as exc:
-            raise Transient("duckduckgo did not answer in time") from exc
+            raise TimedOut("duckduckgo did not answer in time") from exc
         except DDGSException as exc:
             if str(exc) == _NOTHING:
                 return []

@@ -7,8 +7,8 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
-from tools_service.errors import RateLimited, ToolFailed, Transient
-from tools_service.tools.connection import failure
+from tools_service.errors import RateLimited, TimedOut, ToolFailed, Transient
+from tools_service.tools.connection import body, failure
 from tools_service.tools.patience import PASSING, retry_after_s
 
 Reply = TypeVar("Reply")
@@ -41,9 +41,9 @@ class Api:
                 self._url + path, params=params, headers=self._headers, allow_redirects=False
             ) as response:
                 self._check(response)
-                return msgspec.json.decode(await _body(response), type=kind)
+                return msgspec.json.decode(await body(response, self._name, _LARGEST), type=kind)
         except TimeoutError:
-            raise Transient(f"{self._name} did not answer in time") from None
+            raise TimedOut(f"{self._name} did not answer in time") from None
         except aiohttp.ClientError as exc:
             raise failure(exc)(f"{self._name} cannot be reached ({type(exc).__name__})") from exc
         except msgspec.MsgspecError as exc:
@@ -60,12 +60,3 @@ class Api:
             hint = self._hints.get(response.status, "")
             kind = Transient if response.status in PASSING else ToolFailed
             raise kind(f"{self._name} answered with HTTP status {response.status}{hint}")
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(64 * 1024):
-        body += chunk
-        if len(body) > _LARGEST:
-            raise msgspec.DecodeError("too large")
-    return bytes(body)

@@ -9,7 +9,7 @@ import tavily.errors
 from msgspec import Struct, ValidationError, convert, field
 from tavily import AsyncTavilyClient
 
-from tools_service.errors import RateLimited, ToolFailed, Transient
+from tools_service.errors import RateLimited, TimedOut, ToolFailed, Transient
 from tools_service.tools.patience import PASSING, retry_after_s
 from tools_service.tools.providers.provider import Hit, Offer, Page, Query
 
@@ -147,7 +147,7 @@ def _translated() -> Iterator[None]:
     except tavily.errors.UsageLimitExceededError as exc:
         raise RateLimited("tavily", getattr(exc, "retry_after_seconds", None)) from exc
     except tavily.errors.TimeoutError as exc:
-        raise Transient(ERRORS[type(exc)]) from exc
+        raise TimedOut(ERRORS[type(exc)]) from exc
     except tuple(ERRORS) as exc:
         raise ToolFailed(ERRORS[type(exc)]) from exc
     except httpx.HTTPStatusError as exc:

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import aiohttp
 import msgspec
 
-from tools_service.errors import RateLimited, ToolFailed
+from tools_service.errors import RateLimited, ToolFailed, Transient
 from tools_service.retrieval_config import EmbedderConfig
+from tools_service.tools.connection import body
 from tools_service.tools.patience import retry_after_s
 from tools_service.tools.retrieval.embedder import Matrix, unit
 
@@ -29,7 +30,7 @@ class _Reply(msgspec.Struct):
     data: list[_Item]
 
 
-class _Unavailable(ToolFailed):
+class _Unavailable(Transient):
     """Worth another try. `retry_after_s` is the server's own word, None if it gave none."""
 
     def __init__(self, text: str, retry_after_s: float | None = None) -> None:
@@ -83,7 +84,9 @@ class EmbeddingsApi:
                 self._url, json=asked, headers=self._headers, allow_redirects=False
             ) as response:
                 _check(response)
-                reply = msgspec.json.decode(await _body(response), type=_Reply)
+                reply = msgspec.json.decode(
+                    await body(response, "the embedder", _LARGEST), type=_Reply
+                )
         except TimeoutError:
             raise _Unavailable("the embedder did not answer in time") from None
         except aiohttp.ClientError as exc:
@@ -106,12 +109,3 @@ def _check(response: aiohttp.ClientResponse) -> None:
     if response.status != 200:
         hint = {401: ": check its key", 404: ": check its url and model"}.get(response.status, "")
         raise ToolFailed(f"the embedder answered with HTTP status {response.status}{hint}")
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(256 * 1024):
-        body += chunk
-        if len(body) > _LARGEST:
-            raise ToolFailed("the embedder's answer is too large")
-    return bytes(body)

@@ -11,6 +11,7 @@ from jsonschema.exceptions import SchemaError
 
 from tools_service.errors import ConfigError
 from tools_service.tools import clean
+from tools_service.upstream_config import UpstreamConfig
 
 LARGEST = 64 * 1024
 _LONGEST_NAME = 64
@@ -38,6 +39,11 @@ class Offer(msgspec.Struct, frozen=True):
     def fingerprint(self) -> str:
         """The hash of everything above."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+def prefix(upstream: str, config: UpstreamConfig) -> str:
+    """What the names of an upstream's tools get in front."""
+    return f"{upstream}_" if config.prefix is None else config.prefix
 
 
 def served_name(prefix: str, name: str) -> str:

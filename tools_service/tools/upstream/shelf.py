@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from tools_service.errors import ConfigError, NameTaken
 from tools_service.tools.registry import Registry, owner
-from tools_service.tools.upstream.offers import Offer, check, served_name
+from tools_service.tools.upstream.offers import Offer, check, prefix, served_name
 from tools_service.tools.upstream.pins import Pins
 from tools_service.tools.upstream.tool import Ask, UpstreamTool
 from tools_service.upstream_config import UpstreamConfig
@@ -25,7 +25,7 @@ class Shelf:
     @property
     def prefix(self) -> str:
         """What the upstream's names get in front."""
-        return f"{self._name}_" if self._config.prefix is None else self._config.prefix
+        return prefix(self._name, self._config)
 
     def allows(self, tool: str) -> bool:
         """The settings let it be served."""

@@ -17,6 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CONNECTION_CLOSED
 
 from tools_service.redact import redact
+from tools_service.tools.upstream import lines
 from tools_service.upstream_config import UpstreamConfig
 
 logger = logging.getLogger(__name__)
@@ -139,6 +140,7 @@ async def _stdio(
         args=[*_CHILD, str(os.getpid()), config.command or "", *config.args],
         env={variable: environ[variable] for variable in given},
         cwd=config.cwd,
+        encoding=lines.ENCODING,
         encoding_error_handler="replace",
     )
     secrets = tuple(environ[variable] for variable in config.env)
@@ -152,16 +154,16 @@ async def _stdio(
 @asynccontextmanager
 async def _logged(name: str, secrets: tuple[str, ...]) -> AsyncIterator[Any]:
     """A file for a child's stderr, whose lines become lines of our log."""
-    lines = _Lines(lambda line: logger.info("upstream %s: %s", name, redact(line, secrets)))
+    words = _Lines(lambda line: logger.info("upstream %s: %s", name, redact(line, secrets)))
     source, sink = _pipe()
     with source, sink:
-        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: lines, source)
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: words, source)
         try:
             yield sink
         finally:
             try:
                 sink.close()
-                await lines.last()
+                await words.last()
             finally:
                 pipe.close()
 
