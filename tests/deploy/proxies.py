@@ -44,10 +44,12 @@ class Front:
 def program(name: str) -> str:
     """Where the program is. Without it the test is skipped; where everything must be, it fails."""
     found = shutil.which(name, path=PLACES)
-    if found is None:
-        said = f"{name} is not installed: scripts/services installs it"
-        pytest.fail(said) if os.environ.get("CI") == "true" else pytest.skip(said)
-    return found
+    if found is not None:
+        return found
+    said = f"{name} is not installed: scripts/services installs it"
+    if os.environ.get("CI") == "true":
+        pytest.fail(said)
+    pytest.skip(said)
 
 
 def nginx(front: Front) -> list[str]:
