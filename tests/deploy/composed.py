@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 MAIN = DEPLOY / "docker-compose.yml"
 WEB = DEPLOY / "docker-compose.web.yml"
+REDIS = DEPLOY / "docker-compose.redis.yml"
 SGLANG = DEPLOY / "docker-compose.sglang.yml"
 VARIABLE = re.compile(r"\$\$|\$\{(\w+)(?::-([^}]*))?\}")
 

@@ -15,15 +15,12 @@ from compose_spec import parse_duration
 
 from tests.deploy.composed import DEPLOY, ROOT, Values
 
-HEALTHY_S = 100.0  # only so that a hanging test ends
+HEALTHY_S = 180.0  # only so that a hanging test ends
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Stands for Docker: where mounts lie here, and which address stands for a service's.
-
-    `ports` are pairs of a service's address in the file and the one on loopback.
-    """
+    """Stands for Docker: where mounts lie here, and where services are found."""
 
     folder: Path
     ports: Mapping[str, int]

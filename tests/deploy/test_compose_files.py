@@ -16,6 +16,7 @@ from roundhouse.secret_files import NAMES
 from tests.deploy.composed import (
     DEPLOY,
     MAIN,
+    REDIS,
     ROOT,
     SGLANG,
     WEB,
@@ -24,9 +25,15 @@ from tests.deploy.composed import (
     example_env,
     variables,
 )
+from tools_service.config import ToolsServiceConfig
 
 HOUSE = load(DEPLOY / "house.yaml", str(DEPLOY / "profiles" / "agents.yaml"), Flags())
 DOCKERFILES = sorted(DEPLOY.glob("*.Dockerfile"))
+
+
+def needs(said: Values) -> set[str]:
+    """The services that one waits for."""
+    return set(said.get("depends_on", ()))
 
 
 def services(*files: Path) -> Values:
@@ -34,9 +41,13 @@ def services(*files: Path) -> Values:
     return found
 
 
-@pytest.mark.parametrize("files", [(MAIN,), (MAIN, WEB), (MAIN, SGLANG), (MAIN, WEB, SGLANG)])
+@pytest.mark.parametrize(
+    "files", [(MAIN,), (MAIN, WEB), (MAIN, REDIS), (MAIN, SGLANG), (MAIN, WEB, REDIS, SGLANG)]
+)
 def test_the_files_are_what_the_compose_specification_allows(files: tuple[Path, ...]) -> None:
-    assert {"gateway", "tools", "redis", "prometheus", "grafana"} <= services(*files).keys()
+    found = services(*files)
+    assert {"gateway", "tools", "redis", "prometheus", "grafana"} <= found.keys()
+    assert not [name for said in found.values() for name in needs(said) if name not in found]
 
 
 @pytest.mark.parametrize("file", [MAIN, WEB, SGLANG])
@@ -64,7 +75,7 @@ def test_one_gateway_runs_whatever_the_profile() -> None:
 
 
 def test_no_secret_is_in_a_file_or_in_the_environment_of_a_container() -> None:
-    whole = composed(MAIN, WEB, SGLANG)
+    whole = composed(MAIN, WEB, REDIS, SGLANG)
     for said in whole["services"].values():
         for name, value in said.get("environment", {}).items():
             secret = name.removesuffix("_FILE") in NAMES or "PASSWORD" in name
@@ -134,6 +145,13 @@ def test_what_is_mounted_is_there() -> None:
     if not (DEPLOY / "grafana").exists():
         missing -= {"./grafana/provisioning", "./grafana/dashboards"}
     assert not missing
+
+
+@pytest.mark.skipif("redis" not in ToolsServiceConfig.model_fields, reason="no Redis here")
+def test_the_tools_service_finds_the_redis_of_the_file() -> None:
+    profile = load(DEPLOY / "house.yaml", str(DEPLOY / "redis.yaml"), Flags())
+    assert "redis://redis:6379/0" in str(profile.tools_service.model_dump())
+    assert services(MAIN, REDIS)["tools"]["command"][-1] == "/etc/roundhouse/redis.yaml"
 
 
 @pytest.mark.skipif("url" not in EngineConfig.model_fields, reason="no engines over HTTP here")

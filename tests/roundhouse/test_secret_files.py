@@ -69,6 +69,17 @@ def test_a_secret_can_not_be_said_twice(secret: Path) -> None:
         with_files(env)
 
 
+@pytest.mark.parametrize(
+    "text", ["gateway: {api_keys: sesame-99aa}", "tools_service: {token: [sesame-99aa]}"]
+)
+def test_a_secret_that_stands_wrong_in_the_settings_is_not_shown(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "house.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigFault) as fault:
+        load(file, None, Flags())
+    assert "sesame-99aa" not in f"{fault.value} {fault.value.remedy}"
+
+
 def test_both_processes_get_what_the_files_say_and_tools_no_clients_keys(
     tmp_path: Path, secret: Path
 ) -> None:
