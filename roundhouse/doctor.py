@@ -1,6 +1,6 @@
 """`roundhouse doctor`: a table of what was found, and what to do about it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from roundhouse.capacity import GIB
 from roundhouse.checks import Finding, State, check_machine
 from roundhouse.config import Flags, load
 from roundhouse.errors import ConfigFault
-from roundhouse.memory_checks import Gpus, check_context
+from roundhouse.memory_checks import Gpus, check_context, check_sharing
 from roundhouse.probes import Machine, hub_cache, look
 from roundhouse.profile_checks import check_profile
 
@@ -55,13 +55,15 @@ def examine(
 
 
 def check_contexts(
-    engines: Iterable[EngineConfig], machine: Machine | None, wish: Wish, env: Mapping[str, str]
+    engines: Sequence[EngineConfig], machine: Machine | None, wish: Wish, env: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Whether the engines' contexts fit into the GPUs here, or those asked about."""
-    for engine in engines:
-        if engine.kind == "vllm":  # of any other kind, somebody else has the memory
-            gpus = given(engine, machine) if machine else asked(wish)
-            yield from check_context(engine, gpus, hub_cache(env), wish.session_tokens)
+    ours = [engine for engine in engines if engine.kind == "vllm"]  # others have their own memory
+    for engine in ours:
+        gpus = given(engine, machine) if machine else asked(wish)
+        yield from check_context(engine, gpus, hub_cache(env), wish.session_tokens)
+    if machine is None or "vllm" in machine.versions:
+        yield from check_sharing(ours)
 
 
 def given(engine: EngineConfig, machine: Machine) -> Gpus:

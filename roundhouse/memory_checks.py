@@ -1,6 +1,6 @@
 """Does a profile's context fit into its GPUs' memory? In numbers, with what to change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,21 @@ def check_context(
         yield Finding(what, State.WARN, f"unknown: {fault}", fault.remedy)
         return
     yield from check_case(case)
+
+
+def check_sharing(engines: Iterable[EngineConfig]) -> Iterator[Finding]:
+    """Engines on one GPU each take their share of the whole of it. Raises ConfigFault."""
+    taken: dict[int, float] = {}
+    for engine in engines:
+        share = number(engine.args, "gpu_memory_utilization", UTILIZATION)
+        size = int(number(engine.args, "tensor_parallel_size", 1))
+        for index in engine.devices or range(size):
+            taken[index] = taken.get(index, 0) + share
+    for index, share in taken.items():
+        if share > 1:
+            detail = f"the engines' gpu_memory_utilization on it is {share:.2f} together"
+            remedy = "give each its own `devices`, or shares of 0.95 together"
+            yield Finding(f"GPU {index}", State.FAULT, detail, remedy)
 
 
 def plan(engine: EngineConfig, shape: Shape, gpus: Gpus) -> Plan:

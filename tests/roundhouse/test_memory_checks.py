@@ -11,7 +11,7 @@ from roundhouse.capacity import GIB
 from roundhouse.checks import Finding, State
 from roundhouse.config import DEMO, Flags, load
 from roundhouse.errors import ConfigFault
-from roundhouse.memory_checks import UTILIZATION, Gpus, check_context
+from roundhouse.memory_checks import UTILIZATION, Gpus, check_context, check_sharing
 from roundhouse.model_config import find_folder, kv_bytes_of, read_shape
 from tests.deploy.composed import DEPLOY
 from tests.roundhouse.processes import Start
@@ -170,6 +170,18 @@ def test_the_bytes_of_a_number_are_the_profiles_the_models_or_half_of_float32(
     shape = read_shape(single, "auto")
     sizes = [kv_bytes_of(name, shape) for name in (None, "auto", "fp8", "fp8_e5m2", "nvfp4")]
     assert sizes == [2, 2, 1, 1, 0.5]
+
+
+def test_engines_that_share_a_gpu_may_not_ask_for_more_than_there_is() -> None:
+    def engines(*said: dict[str, Any]) -> list[EngineConfig]:
+        return [EngineConfig(name=f"e{n}", model=DEMO, **one) for n, one in enumerate(said)]
+
+    half = {"args": {"gpu_memory_utilization": 0.45}}
+    assert not list(check_sharing(engines(half, half)))
+    assert not list(check_sharing(engines({"devices": (0,)}, {"devices": (1,)})))
+    (fault,) = check_sharing(engines({"devices": (0, 1)}, {"devices": (1,)}))
+    assert (fault.what, fault.state) == ("GPU 1", State.FAULT)
+    assert "1.84 together" in fault.detail
 
 
 def test_a_number_that_is_none_is_named(model: Path) -> None:
