@@ -5,10 +5,10 @@ WORKDIR /app
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY constraints/cpu.txt constraints.txt
 COPY pyproject.toml .
-# With the search providers that need a library.
+# With the search providers that need a library, and Redis.
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 more = p['optional-dependencies']; \
-open('needs.txt', 'w').write('\n'.join(p['dependencies'] + more['tavily'] + more['ddgs']))" \
+open('needs.txt', 'w').write('\n'.join(p['dependencies'] + more['tavily'] + more['ddgs'] + more.get('redis', [])))" \
     && python -m pip install -c constraints.txt -r needs.txt
 RUN useradd --uid 10001 --no-create-home roundhouse \
     && install -d -o roundhouse -g roundhouse /var/lib/roundhouse
