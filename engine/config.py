@@ -81,6 +81,7 @@ class EngineConfig(BaseModel):
     """Memory for the tokens of past turns, four bytes each, so that a session's next prompt begins
     with them exactly; 0 renders every prompt anew."""
     shutdown_s: float = Field(default=20.0, gt=0)
+    """How long the engine may take to stop."""
     args: dict[str, JsonValue] = Field(default_factory=dict)
     """Any other of vLLM's engine arguments, by its name in AsyncEngineArgs."""
 

@@ -82,6 +82,7 @@ class ToolsConfig(_Frozen):
     url: str | None = None
     """Where the tools service answers, such as http://127.0.0.1:8001/mcp; none: no server tools."""
     server_label: str = "roundhouse"
+    """What a request's `mcp` entry must call it."""
     when_down: Literal["error", "answer_without"] = "error"
     """A tools service that is down: an error for the client, or an answer without its tools."""
     turns: int = Field(default=8, ge=2)
@@ -91,10 +92,13 @@ class ToolsConfig(_Frozen):
     tokens: int = Field(default=32_768, ge=1)
     """Tokens all generations of one request may write; a request's own limit may only be lower."""
     call_timeout_s: float = Field(default=60.0, gt=0)
+    """How long one tool call may take, its wait for a slot included."""
     time_s: float = Field(default=300.0, gt=0)
     """Wall time of one request's whole loop."""
     connections: int = Field(default=64, ge=1)
+    """Connections to the tools service."""
     list_ttl_s: float = Field(default=30.0, ge=0)
+    """How long its list of tools is believed."""
 
 
 class SessionCaps(_Frozen):
@@ -128,7 +132,9 @@ class SessionsConfig(_Frozen):
     parent_agent_headers: tuple[str, ...] = PARENT_AGENT_HEADERS
     """The same by its agent, within the same session id."""
     parent_fields: tuple[str, ...] = PARENT_FIELDS
+    """Fields of the body that name it."""
     group_headers: tuple[str, ...] = GROUP_HEADERS
+    """Headers that name a session's group of agents."""
     end_headers: tuple[str, ...] = END_HEADERS
     """Headers that say that this is the session's last request."""
     caps: SessionCaps = SessionCaps()

@@ -15,8 +15,8 @@ class ProgramReadings(Collector):
         self._sets = sets
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: engines come and go."""
-        return []
+        """The families, of engines that come and go."""
+        return self.collect()
 
     def collect(self) -> Iterable[Metric]:
         """One sample for each engine whose cache is known."""

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,8 @@ ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="Settings in YAML.")
 ]
 ProfileName = Annotated[
-    str | None, typer.Option("--profile", "-p", help="A profile of that file, or a shipped one.")
+    str | None,
+    typer.Option("--profile", "-p", help="A profile of that file, a shipped one, or a YAML file."),
 ]
 Port = Annotated[
     int | None, typer.Option(min=1, envvar="ROUNDHOUSE_PORT", help="The gateway's port.")
@@ -80,6 +82,32 @@ def up(
         raise typer.Exit(run(order, verbose))
 
 
+class Process(StrEnum):
+    """The processes that can be run alone."""
+
+    GATEWAY = "gateway"
+    TOOLS_SERVICE = "tools_service"
+
+
+@app.command()
+def run(
+    process: Process,
+    config: ConfigFile = None,
+    profile: ProfileName = None,
+) -> None:
+    """Become one of the two processes, for containers and service managers.
+
+    Both must be given the same ROUNDHOUSE_TOOLS_TOKEN.
+    """
+    from roundhouse.config import Flags, load
+    from roundhouse.launch import alone
+
+    with explained():
+        program = alone(load(config, profile, Flags()), process, os.environ)
+    # In the place of this process, so that signals and the exit code are the program's own.
+    os.execve(program.argv[0], list(program.argv), dict(program.env))
+
+
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
@@ -128,12 +156,20 @@ def doctor(
     profile: ProfileName = None,
     port: Port = None,
     tools_port: ToolsPort = None,
+    gpu_memory_gib: Annotated[
+        float | None, typer.Option(min=1, help="Ask about GPUs of this size, which are elsewhere.")
+    ] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="With --gpu-memory-gib: how many of them.")] = 1,
+    session_tokens: Annotated[
+        int | None, typer.Option(min=1, help="How long the contexts of sessions usually become.")
+    ] = None,
 ) -> None:
     """Look for what would keep `roundhouse up` from working, and say what to do about it."""
     from roundhouse.config import Flags
-    from roundhouse.doctor import examine
+    from roundhouse.doctor import Wish, examine
 
-    raise typer.Exit(examine(config, profile, Flags(port, tools_port), os.environ))
+    wish = Wish(gpu_memory_gib, gpus, session_tokens)
+    raise typer.Exit(examine(config, profile, Flags(port, tools_port), os.environ, wish))
 
 
 @app.command()
@@ -145,8 +181,9 @@ def tenant() -> None:
     """
     from roundhouse.tenants import names
 
-    for name in names(os.environ, sys.stdin):
-        typer.echo(name)
+    with explained():
+        for name in names(os.environ, sys.stdin):
+            typer.echo(name)
 
 
 @contextmanager

@@ -7,41 +7,68 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
 from roundhouse.child import Program
 from roundhouse.config import DEMO, Profile
+from roundhouse.secret_files import with_files
 
 # Secrets travel in the environment; the file holds none.
-SECRETS = {"gateway": {"api_keys", "admin_key"}, "tools_service": {"token"}}
+SECRETS: Mapping[str, Any] = {
+    "gateway": {"api_keys": True, "admin_key": True, "store": {"password"}},
+    "tools_service": {"token": True, "redis": {"password"}},
+}
 
 
 def programs(profile: Profile, folder: Path, env: Mapping[str, str]) -> tuple[Program, Program]:
     """The tools service and the gateway, sharing one settings file written to the folder."""
     file = write_settings(profile, folder)
-    shared = dict(env) | {
+    said = with_files(env)
+    watched = {
         "ROUNDHOUSE_PARENT_PID": str(os.getpid()),
-        "ROUNDHOUSE_TOOLS_TOKEN": tools_token(profile, env),
-        "PYTHONUNBUFFERED": "1",
+        "ROUNDHOUSE_TOOLS_TOKEN": tools_token(profile, said) or secrets.token_urlsafe(32),
     }
-    # Tools run what a model asks for: they don't get the clients' keys, nor those of engines.
+    return (
+        Program("tools_service", argv("tools_service", file), tools_env(profile, said) | watched),
+        Program("gateway", argv("gateway", file), gateway_env(profile, said) | watched),
+    )
+
+
+def alone(profile: Profile, name: str, env: Mapping[str, str]) -> Program:
+    """One of the two without the other: nobody watches it, and the token must be told to both.
+
+    Its settings are in memory, so that it needs no place to write to and leaves nothing behind.
+    """
+    said = with_files(env)
+    environment = gateway_env if name == "gateway" else tools_env
+    memory = os.memfd_create("roundhouse-settings", 0)  # 0: the program inherits it
+    with open(memory, "w", closefd=False) as out:
+        json.dump(settings(profile), out)
+    return Program(name, argv(name, Path(f"/proc/self/fd/{memory}")), environment(profile, said))
+
+
+def tools_token(profile: Profile, env: Mapping[str, str]) -> str:
+    """What the gateway shows to the tools service; empty if none is set."""
+    return profile.tools_service.secret or env.get("ROUNDHOUSE_TOOLS_TOKEN", "")
+
+
+def common_env(profile: Profile, env: Mapping[str, str]) -> dict[str, str]:
+    """What both processes get."""
+    token = tools_token(profile, env)
+    return {**env, "PYTHONUNBUFFERED": "1", **({"ROUNDHOUSE_TOOLS_TOKEN": token} if token else {})}
+
+
+def tools_env(profile: Profile, env: Mapping[str, str]) -> dict[str, str]:
+    """Tools run what a model asks for: they don't get the clients' keys, nor those of engines."""
     kept = {
         "ROUNDHOUSE_API_KEYS",
         "ROUNDHOUSE_ADMIN_KEY",
         *(engine.key_env for engine in profile.engines),
     }
-    tools_env = {name: value for name, value in shared.items() if name not in kept}
-    return (
-        Program("tools_service", argv("tools_service", file), tools_env),
-        Program("gateway", argv("gateway", file), shared | gateway_env(profile, env)),
-    )
-
-
-def tools_token(profile: Profile, env: Mapping[str, str]) -> str:
-    """What the gateway shows to the tools service; a new one at every start if none is set."""
-    said = profile.tools_service.secret or env.get("ROUNDHOUSE_TOOLS_TOKEN")
-    return said or secrets.token_urlsafe(32)
+    shared = common_env(profile, env)
+    return {name: value for name, value in shared.items() if name not in kept}
 
 
 def argv(module: str, file: Path) -> list[str]:
@@ -68,24 +95,25 @@ def settings(profile: Profile) -> dict[str, JsonValue]:
 
 
 def gateway_env(profile: Profile, env: Mapping[str, str]) -> dict[str, str]:
-    """What the gateway, and the engines in it, get beside the common environment."""
-    added = {"VLLM_NO_USAGE_STATS": env.get("VLLM_NO_USAGE_STATS", "1")}
+    """What the gateway, and the engines in it, get."""
+    said = common_env(profile, env)
+    said.setdefault("VLLM_NO_USAGE_STATS", "1")
     if keys := api_keys(profile, env):
-        added["ROUNDHOUSE_API_KEYS"] = ",".join(keys)
+        said["ROUNDHOUSE_API_KEYS"] = ",".join(keys)
     if admin_key := profile.gateway.admin_key:
-        added["ROUNDHOUSE_ADMIN_KEY"] = (
-            env.get("ROUNDHOUSE_ADMIN_KEY") or admin_key.get_secret_value()
-        )
+        said.setdefault("ROUNDHOUSE_ADMIN_KEY", admin_key.get_secret_value())
+    if password := profile.gateway.store.password:
+        said.setdefault("ROUNDHOUSE_REDIS_PASSWORD", password.get_secret_value())
     if flavour() == "cpu" and all(engine.model == DEMO for engine in profile.engines):
         # So small a model is many times slower when threads wait for each other.
-        added["OMP_NUM_THREADS"] = env.get("OMP_NUM_THREADS", "1")
-    return added
+        said.setdefault("OMP_NUM_THREADS", "1")
+    return said
 
 
 def api_keys(profile: Profile, env: Mapping[str, str]) -> list[str]:
     """The keys of the settings and those of the environment."""
     said = [key.get_secret_value() for key in profile.gateway.api_keys]
-    said += env.get("ROUNDHOUSE_API_KEYS", "").split(",")
+    said += with_files(env).get("ROUNDHOUSE_API_KEYS", "").split(",")
     return [key.strip() for key in said if key.strip()]
 
 

@@ -33,7 +33,9 @@ def read_file(file: Path, profile: str | None) -> list[Layer]:
 
 
 def choose(name: str, profiles: Values, origin: str) -> Layer:
-    """The file's own profile of that name, else the shipped one. Raises ConfigFault."""
+    """The file's own profile of that name, else the shipped one, or a file. Raises ConfigFault."""
+    if name.endswith((".yaml", ".yml")):
+        return Layer(name, read_yaml(Path(name)))
     if name in profiles:
         place = f"{origin}: profiles.{name}"
         return Layer(place, mapping(profiles[name], place))

@@ -164,6 +164,7 @@ class ToolsServiceConfig(Settings):
     )
     slots: Annotated[int, Field(ge=1)] = 16
     waiting: Annotated[int, Field(ge=0)] = 1024
+    """Calls that may wait for a slot; one more is refused."""
     per_tool: dict[str, ToolConfig] = Field(
         default_factory=dict, description="what is particular about a tool, by its name"
     )
@@ -200,12 +201,15 @@ class ToolsServiceConfig(Settings):
     )
     table_path: Path | None = Field(default=None, description="file of the runtime table")
     table_every_s: PositiveSeconds = 60.0
+    """How often the runtime table is written to its file."""
     shapes_per_tool: Annotated[int, Field(ge=1)] = 64
+    """Kinds of arguments of one tool that are told apart in the runtime table."""
     table_tools: Annotated[int, Field(ge=1)] = 256
     redis: RedisConfig = RedisConfig()
     tracing: TracingConfig = TracingConfig()
     log: LogConfig = LogConfig()
     shutdown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+    """How long running calls may go on after SIGTERM."""
 
     @model_validator(mode="after")
     def _named_and_pinned(self) -> Self:

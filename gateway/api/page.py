@@ -110,10 +110,12 @@ def routes(watch: Watch) -> APIRouter:
 
     @router.get("/status")
     async def page() -> Response:
+        """The status page, for operators."""
         return file("page.html")
 
     @router.get("/status/events")
     async def events(request: Request) -> Response:
+        """What the status page shows, as it changes."""
         watch.admit(request)
         headers = {**SAFE, "x-accel-buffering": "no"}
         if COOKIE in request.cookies:
@@ -122,6 +124,7 @@ def routes(watch: Watch) -> APIRouter:
 
     @router.post("/status/login")
     async def login(request: Request) -> Response:
+        """Let the operator in, who shows the key."""
         watch.gate.admin.admit(request.headers.get("authorization"))
         response = Response(status_code=204, headers=SAFE)
         # A script can't read it and no other site can have it sent.
@@ -139,12 +142,14 @@ def routes(watch: Watch) -> APIRouter:
 
     @router.post("/status/logout")
     async def logout() -> Response:
+        """Sign the operator out."""
         response = Response(status_code=204, headers=SAFE)
         response.delete_cookie(COOKIE, path="/status", httponly=True, samesite="strict")
         return response
 
     @router.get("/status/{name}")
     async def asset(name: str) -> Response:
+        """A file of the status page."""
         if name not in FILES:
             raise NotFound(f"there is no /status/{name}", code="unknown_url")
         return file(name)
