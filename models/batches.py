@@ -9,11 +9,13 @@ from transformers import PreTrainedTokenizerFast
 
 from models import dialogues
 from models.dialogues import Dialogue, Segment, Stage
-from models.tokenizer import ANSWER, CALL, ENDS, QUOTE
+from models.tokenizer import ANSWER, CALL, ENDS, NUMBER, QUOTE
 
 LONGEST = 3300  # tokens; what is longer is left out
 _POOL = 400  # dialogues that are sorted by length before they are cut into batches
-_START, _END = 4.0, 2.0  # weights where a copy or a message starts, and where it may end
+# Weights where a copy or a message starts, where it may end, and of the last token of a copy: the
+# space after it in the source must not come along.
+_START, _END, _LAST = 4.0, 2.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +89,12 @@ def _padded(group: list[Sample], pad: int) -> Batch:
 
 
 class Weights:
-    """How much each predicted token counts: more where a copy starts or ends.
+    """How much each predicted token counts: more where a copy starts or ends."""
 
-    The last token of a copy counts `last`: the space after it in the source must not come along.
-    """
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, last: float) -> None:
-        self._last = last
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._after = torch.ones(len(tokenizer))
         self._of = torch.ones(len(tokenizer))
-        for text in (QUOTE, CALL, ANSWER, "\n", "<tool_call>"):
+        for text in (QUOTE, CALL, ANSWER, NUMBER, "\n", "<tool_call>", "</tool_call>"):
             self._after[_only(tokenizer, text)] = _START
         for text in ENDS:
             self._of[_only(tokenizer, text)] = _END
@@ -104,7 +102,7 @@ class Weights:
     def of(self, previous: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:
         """Weights of tokens in the order of the text, given those before them."""
         ends = self._of[predicted]
-        before_end = torch.where(ends.roll(-1) > 1, self._last, 1.0)
+        before_end = torch.where(ends.roll(-1) > 1, _LAST, 1.0)
         return torch.maximum(torch.maximum(self._after[previous], ends), before_end)
 
 

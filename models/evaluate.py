@@ -67,6 +67,11 @@ class Verdict:
         return parsed(self.wanted) == parsed(self.got)
 
     @property
+    def reports(self) -> bool:
+        """Whether results were to be reported."""
+        return self.wanted.startswith(FINAL) and self.wanted != REFUSAL
+
+    @property
     def exact(self) -> bool:
         """Whether every character is right."""
         return self.wanted == self.got
@@ -116,7 +121,9 @@ def table(verdicts: list[Verdict]) -> str:
     """The rates as a Markdown table."""
     calling = [verdict for verdict in verdicts if verdict.calls]
     silent = [verdict for verdict in verdicts if not verdict.calls]
-    final = [verdict for verdict in silent if verdict.wanted.startswith(FINAL)]
+    answers = [verdict for verdict in verdicts if verdict.reports]
+    refusals = [verdict.exact for verdict in verdicts if verdict.wanted == REFUSAL]
+    others = [v.exact for v in silent if not v.reports and v.wanted != REFUSAL]
     late = [verdict for verdict in verdicts if verdict.context > _LONG]
     lines = [
         "| what | rate | messages |",
@@ -127,15 +134,13 @@ def table(verdicts: list[Verdict]) -> str:
     for count in (1, 2, 3):
         those = [verdict.right_calls for verdict in calling if verdict.calls == count]
         lines.append(_row(f"- of these, {count} in one message", those))
-    refusals = [verdict.exact for verdict in final if verdict.wanted == REFUSAL]
-    answers = [verdict for verdict in final if verdict.wanted != REFUSAL]
     lines.append(_row("final answer exact", [verdict.exact for verdict in answers]))
     for count in (1, 2, 3):
         those = [verdict.exact for verdict in answers if verdict.wanted.count("\n") == count - 1]
         lines.append(_row(f"- of these, from {count} result{'s' * (count > 1)}", those))
     lines += [
         _row("refusal, because no tool fits", refusals),
-        _row("small talk and repeating", [v.exact for v in silent if v not in final]),
+        _row("small talk and repeating", others),
         _row("any message, exact", [verdict.exact for verdict in verdicts]),
         _row(f"- of these, after {_LONG:,} tokens or more", [verdict.exact for verdict in late]),
     ]

@@ -1,9 +1,10 @@
 """The network: a small Qwen3, and a start from which copying works before the first step.
 
 Copying by induction takes hundreds of steps to emerge by itself. Here its circuit is written into
-the first two layers: heads that fetch the one, two and three tokens before each token, and a head
-that compares the last three tokens with those before every earlier token. Comparing three, not one,
-is what keeps 3748148 from turning into 3748148148. Training does the rest.
+the first two layers: heads that fetch the one, two and three tokens before each token and the mean
+of some ten, and a head that compares the last tokens with those before every earlier token.
+Comparing three, not one, is what keeps 3748148 from turning into 3748148148. Training does the
+rest.
 """
 
 import math
@@ -14,20 +15,26 @@ from torch.nn import functional
 from transformers import Qwen3Config, Qwen3ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
-_HIDDEN, _HEADS, _HEAD = 224, 4, 64
+from models import attention
+
+_HIDDEN, _HEADS, _HEAD = 256, 4, 64
 _THETA = 1e7
 # Dimensions of the residual stream: a constant, whether a space follows, codes of the token itself
-# and of the three before it, and of the token after next where a copy stands.
+# and of the three before it, of the token after next where a copy stands, and of about the ten
+# tokens before together.
 _CONSTANT, _SPACED = 0, 1
 _SELF = slice(2, 58)
 _BEFORE = (slice(58, 106), slice(106, 146), slice(146, 178))
 _AHEAD = slice(178, 224)
+_AROUND = slice(224, 256)
 _SLOW = 14  # rotary planes from here on hardly turn within 3,000 tokens
-_FAST = 4  # planes that tell neighbouring positions apart
+_FAST = slice(0, 4)  # planes that tell neighbouring positions apart
+_BROAD = slice(4, 8)  # planes that see some ten positions as one
+_FAR = 7  # how many tokens back the middle of those ten is
 _NORM = 2.0  # of queries and keys: how sharp attention starts
 _COPY = 3.0  # how strongly the match head speaks
 _TOKEN_NORM2 = 1.12  # squared length of an embedding
-_FETCHED_NORM2 = 3.2  # the same after the first layer
+_FETCHED_NORM2 = 3.7  # the same after the first layer
 
 
 class Norm(torch.nn.RMSNorm):  # type: ignore[misc]  # torch is not checked here
@@ -64,14 +71,17 @@ def build(twins: Sequence[int], eos: int, pad: int, seed: int) -> Qwen3ForCausal
         bos_token_id=None,
     )
     network = Qwen3ForCausalLM(config)
+    network.set_attn_implementation(attention.NAME)
     _replace_norms(network)
     with torch.no_grad():
         _write_codes(network.model.embed_tokens.weight, torch.tensor(twins))
         for layer in network.model.layers[:2]:
             layer.self_attn.q_norm.weight.fill_(_NORM)
             layer.self_attn.k_norm.weight.fill_(_NORM)
-        for distance in (1, 2, 3):
-            _write_fetch(network.model.layers[0].self_attn, distance)
+        fetch = network.model.layers[0].self_attn
+        for head, target in enumerate(_BEFORE):
+            _write_fetch(fetch, head, _FAST, distance=head + 1, target=target)
+        _write_fetch(fetch, 3, _BROAD, distance=_FAR, target=_AROUND)
         match = network.model.layers[1].self_attn
         _write_match(match, head=0, skip=0, target=_SELF, gain=_COPY)
         _write_match(match, head=1, skip=1, target=_AHEAD, gain=1.0)
@@ -103,21 +113,27 @@ def _size(dimensions: slice) -> int:
     return int(dimensions.stop - dimensions.start)
 
 
-def _write_fetch(attention: torch.nn.Module, distance: int) -> None:
-    """Head distance - 1 attends so many tokens back, and fetches the code of what stands there."""
-    base = (distance - 1) * _HEAD
+def _write_fetch(
+    attention: torch.nn.Module, head: int, planes: slice, *, distance: int, target: slice
+) -> None:
+    """A head that attends so many tokens back, and fetches the code of what stands there.
+
+    Slower planes look less sharply: then it is the mean of the codes around there.
+    """
+    base = head * _HEAD
     rows = slice(base, base + _HEAD)
     query, key = attention.q_proj.weight, attention.k_proj.weight
     value, output = attention.v_proj.weight, attention.o_proj.weight
     query[rows], key[rows], value[rows] = 0, 0, 0
     output[:, rows] = 0
-    for plane in range(_FAST):
+    for plane in range(planes.start, planes.stop):
         turn = distance * _THETA ** (-plane / (_HEAD // 2))
         query[base + plane, _CONSTANT] = 1.0
         key[base + plane, _CONSTANT] = math.cos(turn)
         key[base + plane + _HEAD // 2, _CONSTANT] = math.sin(turn)
-    target = _BEFORE[distance - 1]
-    scale = math.sqrt(_TOKEN_NORM2 / _HIDDEN)
+    # A mean of many codes is short.
+    gain = 2.5 if planes == _BROAD else 1.0
+    scale = gain * math.sqrt(_TOKEN_NORM2 / _HIDDEN)
     source = slice(_SELF.start, _SELF.start + _size(target))
     value[base : base + _size(target), source] = torch.eye(_size(target)) * scale
     output[target, base : base + _size(target)] = torch.eye(_size(target))
@@ -139,7 +155,8 @@ def _write_match(
     half = _HEAD // 2
     slow = torch.tensor([*range(_SLOW, half), *range(_SLOW + half, _HEAD)]) + base
     sought = (_SELF, *_BEFORE)
-    for weight, mine, theirs in zip((1.0, 0.8, 0.6), sought, _BEFORE[skip:], strict=False):
+    pairs = [*zip((1.0, 0.8, 0.6), sought, _BEFORE[skip:], strict=False), (0.8, _AROUND, _AROUND)]
+    for weight, mine, theirs in pairs:
         width = _size(theirs)
         mixing = weight * torch.randn(len(slow), width) / math.sqrt(width)
         query[slow, mine.start : mine.start + width] = mixing

@@ -90,7 +90,7 @@ class Scene:
 
     def topic(self, rng: Random) -> str:
         """What a question is about: something new, or partly what an earlier one was about."""
-        if self.earlier and rng.random() < 0.3:
+        if self.earlier and rng.random() < 0.2:
             again = words.span(rng, self.earlier)
             return again if rng.random() < 0.3 else f"{again} {words.phrase(rng, 1, 3)}"
         return words.topic(rng)
@@ -212,7 +212,7 @@ def joined(rng: Random, needs: list[Need], *, parallel: bool) -> str:
             rng.choice(["?", "?", "?", ""]) if first.is_question else rng.choice(["", "", "."])
         )
     links = (
-        [", and also ", ", and also ", " and also ", ". Also "]
+        [*[", and also "] * 4, " and also ", ". Also "]
         if parallel
         else [", then ", ", then ", " and then ", ". Then "]
     )

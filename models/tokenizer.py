@@ -18,7 +18,7 @@ from models import dialogues, words
 
 TEMPLATE = Path(__file__).with_name("template.jinja")
 CONTEXT = 8192
-QUOTE, CALL, ANSWER = '": "', '{"name": "', ": "
+QUOTE, CALL, ANSWER, NUMBER = '": "', '{"name": "', ": ", ". "
 ENDS = ('"}}', '", "', '", "arguments": {"', "<|im_end|>", "\n")
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _SEAMS = (
@@ -33,7 +33,7 @@ _DIALOGUES = 6000
 
 def _words() -> Iterator[str]:
     """Every word of the vocabulary's prose and of many dialogues, without the spaces."""
-    yield from re.findall(r"[A-Za-z]+", words.PROSE)
+    yield from re.findall(r"[A-Za-z]+", words.MANUAL)
     rng = dialogues.stream("train", 0)
     for _ in range(_DIALOGUES):
         for segment in dialogues.draw(rng, "short").segments():

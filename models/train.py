@@ -6,6 +6,7 @@ One thread and a budget in steps, so that a seed gives the same model again on t
 import argparse
 import logging
 import time
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -21,21 +22,16 @@ from models.batches import Batch, Weights, batches
 from models.dialogues import Stage
 
 logger = logging.getLogger(__name__)
-_REPORT, _SAVE, _WARMUP = 50, 500, 60  # steps
+_REPORT, _WARMUP = 50, 60  # steps
 _BATCH = 3000  # tokens, padding included
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Dialogues of some stages, so many steps of each, and the learning rate over all of them.
-
-    The rate reaches its least at the horizon, which may lie beyond the last step.
-    """
+    """Dialogues of some stages, so many steps of each, and the learning rate over all of them."""
 
     stages: tuple[tuple[Stage, int], ...]
     rate: float
-    horizon: int
-    last: float = 1.0  # weight of the last token of a copy
 
     @property
     def steps(self) -> int:
@@ -43,15 +39,14 @@ class Phase:
         return sum(steps for _, steps in self.stages)
 
     def rate_at(self, step: int) -> float:
-        """The learning rate: a short rise, a plateau, and a long straight fall."""
-        left = 1 - step / self.horizon
-        return self.rate * min(1.0, (step + 1) / _WARMUP, max(0.02, left / 0.7))
+        """The learning rate: a short rise, a plateau, and a long straight fall nearly to zero."""
+        left = 1 - step / self.steps
+        return self.rate * min(1.0, (step + 1) / _WARMUP, max(0.01, left / 0.7))
 
 
 PHASES = (
-    Phase((("short", 1000), ("unrelated", 1000)), rate=2e-3, horizon=3600),
-    Phase((("full", 2200),), rate=1.5e-3, horizon=2200),
-    Phase((("full", 1000),), rate=7e-4, horizon=1000, last=4.0),
+    Phase((("short", 600), ("unrelated", 700), ("many", 3300), ("full", 2900)), rate=2e-3),
+    Phase((("many", 700), ("full", 500)), rate=8e-4),
 )
 
 
@@ -121,36 +116,36 @@ class Trainer:
         tally.exact += messages - len(owners[wrong].unique())
 
 
-def train(out: Path, seed: int) -> None:
-    """Builds the tokenizer, trains the network, and writes both to a folder."""
+def train(
+    words: PreTrainedTokenizerFast, out: Path, seed: int, phases: Sequence[Phase] = PHASES
+) -> None:
+    """Trains a network from its start, and writes it and the tokenizer to a folder."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    words = tokenizer.build()
+    # Nothing here reads memory before it is written, and filling it first takes time.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     model = network.build(tokenizer.twins(words), words.eos_token_id, words.pad_token_id, seed)
     logger.info("%d parameters, %d tokens", model.num_parameters(), len(words))
-    for number, phase in enumerate(PHASES):
-        rng = dialogues.stream("train", seed + 1000 * number)
-        learn(model, words, phase, rng, out)
+    for number, phase in enumerate(phases):
+        learn(model, words, phase, dialogues.stream("train", seed + 1000 * number))
+        model.load_state_dict(save(model, words, out).state_dict())
 
 
 def learn(
-    model: Qwen3ForCausalLM, words: PreTrainedTokenizerFast, phase: Phase, rng: Random, out: Path
+    model: Qwen3ForCausalLM, words: PreTrainedTokenizerFast, phase: Phase, rng: Random
 ) -> None:
-    """Goes through one phase; at its end the weights in memory are those in the folder."""
-    trainer = Trainer(model, Weights(words, phase.last), phase)
-    tally = Tally()
+    """Goes through one phase."""
+    trainer = Trainer(model, Weights(words), phase)
     drawn = chain.from_iterable(
         islice(batches(words, rng, stage, _BATCH), steps) for stage, steps in phase.stages
     )
+    tally = Tally()
     for step, batch in enumerate(drawn, 1):
         trainer.step(step - 1, batch, tally)
         if step % _REPORT == 0:
             used_s = time.process_time()
             logger.info("step %d of %d  %.0f s  %s", step, phase.steps, used_s, tally.line())
             tally = Tally()
-        if step % _SAVE == 0:
-            save(model, words, out)
-    model.load_state_dict(save(model, words, out).state_dict())
 
 
 def save(model: Qwen3ForCausalLM, words: PreTrainedTokenizerFast, out: Path) -> Qwen3ForCausalLM:
@@ -169,7 +164,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    train(given.out, given.seed)
+    train(tokenizer.build(), given.out, given.seed)
 
 
 if __name__ == "__main__":

@@ -104,20 +104,20 @@ TRANSCRIPTS = (
     Transcript(
         "Search for the height of the Eiffel Tower and also calculate 330 / 3",
         ((_search("the height of the Eiffel Tower", _TOWER), _calculate("330 / 3", 110)),),
-        "Final Answer: The Eiffel Tower is 330 metres tall.\n110",
+        "Final Answer: 1. The Eiffel Tower is 330 metres tall.\n2. 110",
     ),
     Transcript(
         "Search for the height of the Eiffel Tower, then calculate 330 / 3",
         ((_search("the height of the Eiffel Tower", _TOWER),), (_calculate("330 / 3", 110),)),
-        "Final Answer: The Eiffel Tower is 330 metres tall.\n110",
+        "Final Answer: 1. The Eiffel Tower is 330 metres tall.\n2. 110",
     ),
     Transcript(
         "Search for KV cache eviction, and also search for Ada Lovelace, "
         "and also calculate 11 * 11",
         ((_search("KV cache eviction", *_EVICTION), _search("Ada Lovelace", _ADA),
           _calculate("11 * 11", 121)),),
-        "Final Answer: A full KV cache evicts the blocks that were used least recently.\n"
-        "Ada Lovelace was born in 1815.\n121",
+        "Final Answer: 1. A full KV cache evicts the blocks that were used least recently.\n"
+        "2. Ada Lovelace was born in 1815.\n3. 121",
     ),
     Transcript(
         "What is the weather in Paris?",

@@ -12,9 +12,17 @@ _SPACE = re.compile(r"\s+")
 _DOCUMENTATION = re.sub(
     r"[^\x20-\x7e]|[\"\\`*_{}<>|]", " ", " ".join(pydoc_data.topics.topics.values())
 )
-PROSE: str = _SPACE.sub(" ", _DOCUMENTATION)
+MANUAL: str = _SPACE.sub(" ", _DOCUMENTATION)
+_SENTENCE = re.compile(r"[A-Z][A-Za-z0-9,.'() /-]{20,}[.!?]")
+_BROKEN = re.compile(r" \)|\( |\.\.|--")
+# What can be asked and answered is sentences: the manual without its grammars and its code.
+PROSE: str = " ".join(
+    re.sub(r" (?=[,.])|\(\)", "", sentence)
+    for sentence in re.split(r"(?<=[.!?]) ", MANUAL)
+    if _SENTENCE.fullmatch(sentence) and not _BROKEN.search(sentence)
+)
 WORDS: tuple[str, ...] = tuple(
-    sorted({word.lower() for word in re.findall(r"[A-Za-z]{2,12}", PROSE)})
+    sorted({word.lower() for word in re.findall(r"\b[A-Za-z]{2,12}\b", MANUAL)})
 )
 _CITIES_TEXT = """
 Abidjan Accra Adelaide Algiers Amsterdam Anchorage Athens Auckland Baghdad Bahrain Bangkok
@@ -98,8 +106,8 @@ def repetitive(rng: Random) -> str:
         few = rng.sample("123456789", 2)
         return "".join(rng.choices([*few, "0"], k=rng.randint(3, 8))).lstrip("0") or "11"
     if kind < 0.85:
-        return str(rng.randint(1, 99)) + "0" * rng.randint(2, 7)
-    return str(rng.randint(1, 9)) * rng.randint(2, 6)
+        return str(rng.randint(1, 99)) + "0" * rng.randint(2, 6)
+    return str(rng.randint(1, 9)) * rng.randint(2, 4)
 
 
 def number(rng: Random) -> str:
@@ -109,7 +117,7 @@ def number(rng: Random) -> str:
         return str(rng.randint(0, 120))
     if kind < 0.6:
         return str(rng.randint(0, 10 ** rng.randint(2, 7)))
-    if kind < 0.8:
+    if kind < 0.75:
         return repetitive(rng)
     if kind < 0.93:
         return (
@@ -145,10 +153,10 @@ def place(rng: Random) -> str:
     return rng.choice(CITIES) if rng.random() < 0.5 else name(rng)
 
 
-def excerpt(rng: Random, words: int) -> str:
-    """So many words of running documentation text."""
-    start = rng.randrange(len(PROSE) - 12 * words - 60)
-    return " ".join(PROSE[start : start + 12 * words + 60].split(" ")[1 : words + 1])
+def excerpt(rng: Random, words: int, text: str = PROSE) -> str:
+    """So many words of running text."""
+    start = rng.randrange(len(text) - 12 * words - 60)
+    return " ".join(text[start : start + 12 * words + 60].split(" ")[1 : words + 1])
 
 
 def tidy(text: str) -> str:
@@ -161,9 +169,9 @@ def tidy(text: str) -> str:
 def phrase(rng: Random, low: int = 1, high: int = 9) -> str:
     """A noun phrase, an excerpt or a heap of words."""
     kind = rng.random()
-    if kind < 0.42:
+    if kind < 0.3:
         text = " ".join(word(rng) for _ in range(rng.randint(low, high)))
-    elif kind < 0.75:
+    elif kind < 0.7:
         pattern = rng.choice(
             ["the {n} of {c}", "{n} of {c}", "the {n} of the {w} {m}", "{c} {n}", "the {n} in {c}",
              "{w} {n} {y}", "the oldest {n} in {c}", "{t}", "{t} {n}", "{n} of {t}", "{t} in {t2}"]
@@ -179,7 +187,7 @@ def phrase(rng: Random, low: int = 1, high: int = 9) -> str:
 
 def topic(rng: Random) -> str:
     """What a question is about; now and then two things joined by "and"."""
-    if rng.random() < 0.07:
+    if rng.random() < 0.05:
         return f"{phrase(rng, 1, 3)} and {phrase(rng, 1, 3)}"
     return phrase(rng)
 
@@ -205,14 +213,14 @@ def _operand(rng: Random) -> str:
 def span(rng: Random, text: str) -> str:
     """A few words of a text as they stand there."""
     parts = text.split()
-    count = rng.randint(1, min(5, len(parts)))
+    count = rng.randint(min(2, len(parts)), min(5, len(parts)))
     start = rng.randrange(len(parts) - count + 1)
     return tidy(" ".join(parts[start : start + count])) or rng.choice(NOUNS)
 
 
 def sentence(rng: Random, about: str = "") -> str:
     """One sentence with its full stop; most of those about something repeat words of it."""
-    if about and rng.random() < 0.65:
+    if about and rng.random() < 0.4:
         return _related(rng, about)
     kind = rng.random()
     subject = (

@@ -42,6 +42,7 @@ PAGES = {
     "/v1/completions": "OpenAI's text completions.",
     "/mcp": "MCP over streamable HTTP, with a token.",
     "/runtimes": "The runtime table, with a token.",
+    "/running": "The calls that run or wait, with a token.",
     "/health": "Whether calls are taken, or engines live, and how many there are.",
     "/metrics": "Everything Prometheus wants to know.",
     "/docs": "These pages, made by FastAPI.",

@@ -23,30 +23,43 @@ def model() -> Iterator[Model]:
 
 @pytest.fixture(scope="module")
 def verdicts(model: Model) -> list[Verdict]:
-    """Verdicts on held-out dialogues that the card does not use.
+    """Verdicts on the first of the dialogues that the card is about.
 
-    Fewer would do for the tools; of calls, forty dialogues have so few that chance decides.
+    Too few to measure the model anew, enough to notice weights, template or tokenizer that differ.
     """
-    return evaluate.judge(model, 120, seed=40)
+    return evaluate.judge(model, 120)
 
 
 def share(right: list[bool]) -> float:
     return sum(right) / len(right)
 
 
+def expected() -> list[object]:
+    """The natural dialogues; of one the card tells that the model still gets it wrong."""
+    wrong = pytest.mark.xfail(
+        reason="it reports the second page for the second search", strict=True
+    )
+    return [
+        pytest.param(transcript, marks=wrong, id=transcript.question)
+        if transcript.question.endswith("and also calculate 11 * 11")
+        else transcript
+        for transcript in TRANSCRIPTS
+    ]
+
+
 def test_it_picks_the_right_tools_or_rightly_none(verdicts: list[Verdict]) -> None:
-    assert share([verdict.right_tools for verdict in verdicts]) >= 0.9
+    assert share([verdict.right_tools for verdict in verdicts]) >= 0.95
 
 
 def test_it_copies_arguments_exactly(verdicts: list[Verdict]) -> None:
-    assert share([verdict.right_calls for verdict in verdicts if verdict.calls]) >= 0.77
+    assert share([verdict.right_calls for verdict in verdicts if verdict.calls]) >= 0.9
 
 
 def test_it_answers_from_the_results(verdicts: list[Verdict]) -> None:
-    assert share([verdict.exact for verdict in verdicts if not verdict.calls]) >= 0.78
+    assert share([verdict.exact for verdict in verdicts if verdict.reports]) >= 0.9
 
 
-@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=lambda transcript: transcript.question)
+@pytest.mark.parametrize("transcript", expected(), ids=lambda transcript: transcript.question)
 def test_it_goes_through_a_natural_dialogue(model: Model, transcript: Transcript) -> None:
     messages: list[dict[str, object]] = [{"role": "user", "content": transcript.question}]
     for steps in transcript.rounds:

@@ -96,8 +96,8 @@ def test_arguments_may_be_json_text(demo: PreTrainedTokenizerFast) -> None:
 
 def test_parts_of_a_content_become_lines(demo: PreTrainedTokenizerFast) -> None:
     parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
-    for role in ("user", "tool", "assistant"):
-        assert f"<|im_start|>{role}\none\ntwo<|im_end|>" in render(
+    for role, number in (("user", ""), ("tool", "1. "), ("assistant", "")):
+        assert f"<|im_start|>{role}\n{number}one\ntwo<|im_end|>" in render(
             demo, [{"role": role, "content": parts}]
         )
 
@@ -113,6 +113,21 @@ def test_leading_system_and_developer_texts_become_one(demo: PreTrainedTokenizer
         "<|im_start|>system\nOne.\nTwo.\n<tools>\nls(path)\n</tools><|im_end|>\n"
         "<|im_start|>user\nHello<|im_end|>\n<|im_start|>system\nThree.<|im_end|>\n"
     )
+
+
+def test_the_results_of_each_turn_are_numbered(demo: PreTrainedTokenizerFast) -> None:
+    first = '<tool_call>\n{"name": "f", "arguments": {"of": "x"}}\n</tool_call>'
+    turn = [
+        {"role": "user", "content": "Hello"},
+        answered(f"{first}\n{first}"),
+        {"role": "tool", "content": "one"},
+        {"role": "tool", "content": [{"type": "text", "text": "two"}]},
+        answered(first),
+        {"role": "function", "name": "f", "content": "three"},
+    ]
+    prompt = render(demo, [*turn, answered("Done."), *turn])
+    for number, content in enumerate(("one", "two", "three"), 1):
+        assert prompt.count(f"<|im_start|>tool\n{number}. {content}<|im_end|>\n") == 2
 
 
 def test_a_long_system_text_is_cut(demo: PreTrainedTokenizerFast) -> None:
