@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.config import LogConfig
-from gateway.redact import redact
 from gateway.tracing import trace_here
+from telemetry.redact import redact
 
 Fact = str | int | float | bool | None
 

@@ -18,8 +18,8 @@ from gateway.config import LogConfig, TracingConfig
 from gateway.events import ToolOutcome
 from gateway.identity import Identity
 from gateway.logs import Fact
-from gateway.redact import excerpt
 from gateway.tracing import Span, Tracer, Unrecorded, Untraced, trace_here
+from telemetry.redact import excerpt
 
 logger = logging.getLogger("gateway.requests")
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from telemetry.redact import excerpt
 from tools_service.attempt import Means
 from tools_service.audit import Audit, Record, digest
 from tools_service.breaker import Breakers
@@ -21,7 +22,7 @@ from tools_service.call import Announce, Answer, Call, Course, Job, Listener, Wa
 from tools_service.caps import Caps, capped, plain
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import Draining, Refusal
-from tools_service.logs import Fact, excerpt
+from tools_service.logs import Fact
 from tools_service.metrics import Metrics
 from tools_service.policy import POLICIES
 from tools_service.queue import Queue

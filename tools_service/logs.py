@@ -8,11 +8,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from tools_service.redact import redact
+from telemetry.redact import redact
 from tools_service.telemetry_config import LogConfig
 from tools_service.tracing import trace_here
-
-EXCERPT = 4000
 
 Fact = str | int | float | bool | None
 
@@ -64,12 +62,6 @@ def configure(config: LogConfig, known: Iterable[str]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-
-
-def excerpt(body: str) -> str:
-    """The beginning of a body, without secrets; a secret at the cut is still whole when it goes."""
-    text = redact(body[: 4 * EXCERPT])
-    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"
 
 
 def _facts(record: logging.LogRecord, known: tuple[str, ...]) -> dict[str, Fact]:

@@ -11,12 +11,11 @@ import pytest
 
 from gateway.config import LogConfig
 from gateway.logs import HumanFormatter, JsonFormatter, configure
-from gateway.redact import EXCERPT, MARK, excerpt, redact
+from telemetry.redact import EXCERPT, MARK, excerpt, redact
 from tests.parts.engine import ScriptedEngine
 from tests.parts.loop import ANSWER, ONE_CALL, SERVER
 from tests.parts.served import served
 from tests.parts.tools import ScriptedTool, tools_service
-from tools_service.redact import redact as redact_tools
 
 KEY = "sk-proj-THESECRETTHESECRET"
 QUESTION = {"messages": [{"role": "user", "content": f"my token: {KEY}, and my dog is Rex"}]}
@@ -167,6 +166,5 @@ def test_an_excerpt_is_bounded_and_has_no_half_of_a_secret() -> None:
         "-----BEGIN PRIVATE KEY-----\nTHESECRET",
     ],
 )
-def test_both_processes_take_the_same_secrets_out(text: str) -> None:
+def test_what_looks_like_a_secret_is_taken_out(text: str) -> None:
     assert "THESECRET" not in redact(text)
-    assert "THESECRET" not in redact_tools(text)

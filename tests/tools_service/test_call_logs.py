@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from telemetry.redact import MARK
 from tests.tools_service.test_retries import silent
 from tests.tools_service.tool_stand_ins import opened
 from tools_service.audit import digest
 from tools_service.call import Call
 from tools_service.logs import HumanFormatter, JsonFormatter, configure
 from tools_service.policy import Group
-from tools_service.redact import MARK
 from tools_service.telemetry_config import LogConfig
 
 KEY = "sk-proj-THESECRETTHESECRET"

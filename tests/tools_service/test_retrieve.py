@@ -76,7 +76,7 @@ async def test_without_an_embedder_words_are_enough(tmp_path: Path, docs: Path) 
             "content": "Cats sleep all day.",
             "score": 0.0164,
         }
-        assert await urls(tool, query="runs") == ["docs/work/plan.txt", "docs/pets.md#dogs"]
+        assert await urls(tool, query="runs") == ["docs/plans/plan.txt", "docs/pets.md#dogs"]
         assert await urls(tool, query="zebra") == []
         assert await urls(tool, query='" OR * NEAR( -') == []
 
@@ -85,8 +85,8 @@ async def test_a_folder_narrows_the_search(tmp_path: Path, docs: Path) -> None:
     config = settings(tmp_path)
     await ingest(config, docs)
     async with retrieving(config) as tool:
-        found = await urls(tool, query="cats", folder="docs/work/")
-        assert found == ["docs/work/more/deep.html#deep"]
+        found = await urls(tool, query="cats", folder="docs/plans/")
+        assert found == ["docs/plans/more/deep.html#deep"]
         assert await urls(tool, query="cats", folder="docs/wor") == []
         assert len(await urls(tool, query="cats", folder="docs")) == 2
 
@@ -104,9 +104,9 @@ async def test_meaning_finds_what_words_do_not(
         assert tool.upstream == "embeddings"
         assert not tool.annotations.open_world
         first, *_ = await urls(tool, query="marathonist planner", max_results=1)
-        assert first == "docs/work/plan.txt"
-        below = await urls(tool, query="marathonist planner", folder="docs/work/more")
-        assert below == ["docs/work/more/deep.html#deep"]
+        assert first == "docs/plans/plan.txt"
+        below = await urls(tool, query="marathonist planner", folder="docs/plans/more")
+        assert below == ["docs/plans/more/deep.html#deep"]
         assert len(await urls(tool, query="catlike", max_results=2)) == 2
 
 
@@ -117,12 +117,12 @@ async def test_what_has_gone_is_not_found_any_more(
     store = {"kind": kind} | ({"path": str(tmp_path / "qdrant")} if kind == "qdrant" else {})
     config = settings(tmp_path, embedder={"url": server[1], "model": "m"}, store=store)
     await ingest(config, docs)
-    (docs / "work/plan.txt").unlink()
+    (docs / "plans/plan.txt").unlink()
     write(docs, pets_md="# Pets\nOnly fish.\n")
     await ingest(config, docs)
     async with retrieving(config) as tool:
         found = await urls(tool, query="marathon cats fish", max_results=20)
-    assert sorted(map(str, found)) == ["docs/pets.md#pets", "docs/work/more/deep.html#deep"]
+    assert sorted(map(str, found)) == ["docs/pets.md#pets", "docs/plans/more/deep.html#deep"]
 
 
 async def test_a_local_model_needs_no_server(tmp_path: Path, docs: Path) -> None:
@@ -143,7 +143,7 @@ async def test_vectors_of_another_embedder_are_not_compared(
         assert await urls(tool, query="marathonist") == []
     assert {step.change for step in await ingest(other, docs)} == {"changed"}
     async with retrieving(other) as tool:
-        assert await urls(tool, query="marathonist", max_results=1) == ["docs/work/plan.txt"]
+        assert await urls(tool, query="marathonist", max_results=1) == ["docs/plans/plan.txt"]
 
 
 async def test_a_running_tool_sees_a_new_index_and_a_new_file(tmp_path: Path, docs: Path) -> None:

@@ -16,7 +16,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CONNECTION_CLOSED
 
-from tools_service.redact import redact
+from telemetry.redact import redact
 from tools_service.tools.upstream import lines
 from tools_service.upstream_config import UpstreamConfig
 

@@ -1,10 +1,11 @@
-"""Secrets out of whatever is written down: the shapes that keys have."""
+"""Secrets out of whatever is written down: the shapes keys have, and the keys we know."""
 
 import re
+from collections.abc import Iterable
 
 MARK = "[redacted]"
 EXCERPT = 4000
-
+_SHORTEST = 6
 _SHAPES = re.compile(
     r"""
     -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)
@@ -20,7 +21,8 @@ _SHAPES = re.compile(
 )
 _BEARER = re.compile(r"\b(bearer|basic)(\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
 _USERINFO = re.compile(r"(://)[^\s/@\"'<>]{1,256}@")
-# `api_key=…`, `"password": "…"`, in URLs, JSON, JSON within JSON, headers and reprs.
+# `api_key=…`, `"password": "…"`, `X-Subscription-Token: …`, in URLs, JSON, JSON within
+# JSON, headers and reprs.
 _NAMED = re.compile(
     r"""((?:api[-_]?key|apikey|access[-_]?key|token|secret|passw(?:or)?d|passphrase|signature
         |credentials?)\\{0,4}["']?\s{0,4}(?:=|:)\s{0,4}\\{0,4}["']?)[^\s"'&,;})\]\\]{3,}""",
@@ -36,8 +38,11 @@ _BEARER_HINTS = ("bearer", "basic")
 _NAME_HINTS = ("key", "token", "secret", "passw", "passphrase", "signature", "credential")
 
 
-def redact(text: str) -> str:
-    """The text without anything that looks like a secret."""
+def redact(text: str, known: Iterable[str] = ()) -> str:
+    """The text without anything that looks like a secret or is one of the known ones."""
+    for secret in known:
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, MARK)
     folded = text.casefold()
     if _holds(folded, _SHAPE_HINTS):
         text = _SHAPES.sub(MARK, text)
