@@ -153,8 +153,9 @@ async def test_a_session_stays_on_its_engine_and_new_ones_spread() -> None:
 
 async def test_a_small_cache_preempts_and_says_so() -> None:
     config = demo_config("tight", max_model_len=512, args={"num_gpu_blocks_override": 24})
+    everybody = GatewayConfig.model_validate({"port": 0, "programs": {"enabled": False}})
     async with (
-        house(GatewayConfig(port=0), config) as tight,
+        house(everybody, config) as tight,
         tight.client() as client,
         httpx.AsyncClient(base_url=tight.url) as http,
         asyncio.TaskGroup() as requests,
@@ -170,6 +171,17 @@ async def test_a_small_cache_preempts_and_says_so() -> None:
         assert _sample(page, 'vllm:num_requests_running{engine="tight"', "") > 0
         assert _sample(page, 'vllm:num_requests_waiting{engine="tight"', "") > 0
         assert _sample(page, 'vllm:kv_cache_usage_perc{engine="tight"', "") > 0.5
+
+
+async def test_programs_that_would_not_fit_a_small_cache_wait_and_nothing_is_preempted() -> None:
+    config = demo_config("tight", max_model_len=512, args={"num_gpu_blocks_override": 24})
+    async with house(GatewayConfig(port=0), config) as tight, tight.client() as client:
+        bodies = (LONG | {"max_tokens": 240, "seed": seed} for seed in range(8))
+        asked = (client.chat.completions.create(**body) for body in bodies)
+        answers = await asyncio.gather(*asked)
+        assert [answer.choices[0].finish_reason for answer in answers] == ["length"] * 8
+        assert tight.engine.load().preemptions == 0
+        assert tight.engine.load().kv_tokens > 0
 
 
 async def test_a_full_house_refuses_with_retry_after() -> None:
