@@ -96,14 +96,14 @@ async def test_the_quick_start_works_as_written_and_leaves_nothing_behind() -> N
         pytest.skip(f"{VENV} is not up to date: run scripts/install --dev")
     port, tools_port = free_ports()
     url = f"http://127.0.0.1:{port}"
-    command = block("bash", "roundhouse up\n").replace(".venv/", f"{VENV}/")
+    command = block("bash", "install && .venv/bin/roundhouse up\n").replace(".venv/", f"{VENV}/")
     ports = {"ROUNDHOUSE_PORT": str(port), "ROUNDHOUSE_TOOLS_PORT": str(tools_port)}
     async with run(command, **ports) as shell:
         output = await read_until(shell, "roundhouse ask --url")
         assert f"Roundhouse is ready at {url}/v1 (model demo)" in output
         assert "self-test passed" in output
 
-        body = json.loads(await said(block("bash", "curl http"), url))
+        body = json.loads(await said(block("bash", "/v1/chat/completions -H"), url))
         assert body["roundhouse"]["tool_calls"][0]["name"] == "calculate"
         assert body["choices"][0]["finish_reason"] == "stop"
         script = block("python", "from openai").replace("http://127.0.0.1:8000", url)

@@ -37,8 +37,8 @@ def docs(tmp_path: Path) -> Path:
     return write(
         tmp_path / "docs",
         pets_md="# Pets\n## Cats\nCats sleep all day.\n## Dogs\nDogs run in the park.\n",
-        work__plan_txt="The plan: running a marathon.",
-        work__more__deep_html="<h1>Deep</h1><p>Cats at work.</p>",
+        plans__plan_txt="The plan: running a marathon.",
+        plans__more__deep_html="<h1>Deep</h1><p>Cats at work.</p>",
     )
 
 
