@@ -29,7 +29,7 @@ class Candidate:
     """An engine that serves the asked model.
 
     `in_flight` counts this gateway's own requests, `reported` all that the engine has said to run
-    or wait, `programs` the sessions at home there; `is_pressed`: it has just refused for being full.
+    or wait, `programs` the sessions at home there; `is_pressed`: it has just refused, being full.
     """
 
     name: str
