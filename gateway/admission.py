@@ -56,21 +56,22 @@ class Queue:
         return self._gap_s or 0.0
 
     @asynccontextmanager
-    async def place(self) -> AsyncGenerator[float]:
+    async def place(self, deadline_s: float | None = None) -> AsyncGenerator[float]:
         """Hold a place among the running; gives the seconds waited.
 
         Raises:
-            Overloaded: too many wait already, or this request has waited too long.
+            Overloaded: too many wait already, or this request has waited too long, or would wait
+                longer than its client, who goes in `deadline_s`.
             Stopping: the gateway is shutting down.
         """
         arrived_s = self._clock()
-        await self._enter(arrived_s)
+        await self._enter(arrived_s, deadline_s)
         try:
             yield self._clock() - arrived_s
         finally:
             self._leave()
 
-    async def _enter(self, arrived_s: float) -> None:
+    async def _enter(self, arrived_s: float, deadline_s: float | None) -> None:
         if self._closed:
             raise Stopping("the gateway is shutting down; try another one", headers=_RETRY_SOON)
         if self.running < self._config.running and not self._waiting:
@@ -78,15 +79,21 @@ class Queue:
             return
         if len(self._waiting) >= self._config.waiting:
             raise self.refusal(f"{len(self._waiting)} requests wait already", "queue_full")
+        if deadline_s is not None and self.gap_s * (len(self._waiting) + 1) > deadline_s:
+            raise self.refusal("its turn would come after its deadline", "deadline")
+        wait_s = self._config.wait_s
+        is_late = deadline_s is not None and deadline_s < wait_s
         waiting = _Waiting(arrived_s, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         try:
-            async with asyncio.timeout(self._config.wait_s):
+            async with asyncio.timeout(deadline_s if is_late else wait_s):
                 await waiting.admitted
         except BaseException as error:
             self._give_up(waiting)
             if isinstance(error, TimeoutError):
-                said = f"the request has waited {self._config.wait_s:g} s"
+                if is_late:
+                    raise self.refusal("its time was up before its turn", "deadline") from None
+                said = f"the request has waited {wait_s:g} s"
                 raise self.refusal(said, "queue_timeout") from None
             raise
 

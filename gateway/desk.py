@@ -100,14 +100,14 @@ class Desk:
         session = self.sessions.open(asked.identity)
         because = f"{self.queue.running} requests ran, {self.queue.depth} waited before it"
         try:
-            async with self.queue.place() as waited_s:
+            async with self.queue.place(asked.deadline_s) as waited_s:
                 self._metrics.queue_wait.observe(waited_s)
                 current().admitted(waited_s)
                 asked.entry.hold("queue", waited_s, because)
                 if self._shared is not None:
                     await self._shared.find_home(session)
                 before = session.home
-                wants = _wants(asked, session)
+                wants = _wants(asked, session, waited_s)
                 dispatch = Dispatch(self._way, session, asked.target, wants, asked.entry)
                 events = await self._turns.begin(dispatch, asked.request, session, asked.answer_id)
                 async with aclosing(events):
@@ -126,8 +126,9 @@ class Desk:
         return dict(zip(members, states, strict=True))
 
 
-def _wants(asked: Asked, session: Session) -> Wants:
+def _wants(asked: Asked, session: Session, waited_s: float) -> Wants:
     request, terms = asked.request, asked.terms
+    left_s = None if asked.deadline_s is None else max(asked.deadline_s - waited_s, 0.0)
     priority = request.body.get("priority")
     return Wants(
         key=(session.tenant, session.id),
@@ -136,7 +137,7 @@ def _wants(asked: Asked, session: Session) -> Wants:
         size=request.size,
         rank=(TIERS.index(terms.tier(request.tier)), priority if isinstance(priority, int) else 0),
         weight=terms.weight,
-        deadline_s=asked.deadline_s,
+        deadline_s=left_s,
     )
 
 

@@ -52,6 +52,8 @@ async def test_a_program_that_does_not_fit_waits_for_another_s_end() -> None:
         assert again.status == 200, "an admitted program's next turn waits for nobody"
         await it.ask("DELETE", "/v1/sessions/first")
         assert (await second).status == 200
+        (told,) = (await it.ask("GET", "/v1/sessions/second/timeline")).json["data"]
+        assert [held["where"] for held in told["held"]] == ["admission"]
         assert (stand(it, "admitted"), stand(it, "waiting")) == (1, 0)
 
 
@@ -102,6 +104,19 @@ async def test_who_cannot_be_served_in_time_is_told_so(header: str) -> None:
         assert (refused.status, refused.error["code"]) == (429, "deadline")
         assert int(refused.headers["retry-after"]) >= 1
         assert stand(it, "waiting") == 0
+
+
+async def test_a_deadline_holds_in_the_queue_too_where_no_cache_is_known() -> None:
+    gate = asyncio.Event()
+    scripted = ScriptedEngine([gate, *ANSWERS])
+    async with served(scripted, queue={"running": 1}) as it, asyncio.timeout(10):
+        first = asyncio.create_task(ask(it, "first"))
+        await scripted.asked.wait()
+        refused = await ask(it, "second", {"x_roundhouse_deadline": "0.01"})
+        assert (refused.status, refused.error["code"]) == (429, "deadline")
+        gate.set()
+        assert (await first).status == 200
+        assert it.metric("queue_depth") == 0
 
 
 @pytest.mark.parametrize("said", ["soon", "0", "-1", "inf", "nan"])
