@@ -90,6 +90,7 @@ class Keeper:
             if _extends(blocks, old.blocks, old.hashes[-1]):
                 chains.remove(old)
                 known = old.hashes
+                old.blocks, old.hashes = [], []  # the order may still name it
                 break
         for block in blocks[len(known) :]:
             self._claims[block.block_id] += 1
