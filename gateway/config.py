@@ -69,10 +69,12 @@ class ProgramsConfig(_Frozen):
     enabled: bool = True
     """Hold programs whose contexts would not fit the engine's KV cache together."""
     target: float = Field(default=0.95, gt=0, le=1)
+    slack: float = Field(default=0.1, ge=0, le=1)
     patience: float = Field(default=2.0, ge=0)
     aging: float = Field(default=4.0, ge=0)
     grace_s: float = Field(default=30.0, ge=0)
     bound_s: float = Field(default=120.0, gt=0)
+    rotation: float = Field(default=0.75, ge=0)
     prefill_rate: float = Field(default=10_000.0, gt=0)
 
 

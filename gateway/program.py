@@ -14,10 +14,12 @@ class Rule:
     """The parameters; `docs/admission.md` explains each."""
 
     target: float = 0.95
+    slack: float = 0.1
     patience: float = 2.0
     aging: float = 4.0
     grace_s: float = 30.0
     bound_s: float = 120.0
+    rotation: float = 0.75
     prefill_rate: float = 10_000.0
     """Tokens per second, until it is measured."""
 
