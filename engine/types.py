@@ -48,6 +48,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     completion_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int | None = None
+    knows_cached: bool = True
+    """False where the engine doesn't tell what it found in its cache."""
 
 
 class Started(msgspec.Struct, frozen=True):

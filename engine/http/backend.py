@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 import msgspec
@@ -26,7 +27,7 @@ from engine.http.load import Page, read
 from engine.http.parsing import Parsing
 from engine.http.passing import Passing, Renaming, whole
 from engine.http.translate import from_status
-from engine.http.wire import cards, encode
+from engine.http.wire import cards, encode, server_info
 from engine.probe import answer_token
 from engine.types import Call, EngineLoad, Event, Finished
 
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 OK = 200
 NOT_FOUND = 404
 PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
+INFO_PATHS = ("/get_server_info", "/server_info")  # SGLang's, old and new
 PAGE_LIMIT = 2**22
 ERROR_LIMIT = 2**16
 ANSWER_LIMIT = 2**28
@@ -68,6 +70,7 @@ class HttpEngine:
         )
         self._in_flight = 0
         self._load: EngineLoad | None = None
+        self._kv_tokens: int | None = None  # until it was asked
         self._looks = 0
         self._worked_looks = STALE_LOOKS
         self._watch: asyncio.Task[None] | None = None
@@ -105,8 +108,11 @@ class HttpEngine:
                 self._looks += 1
                 self._worked_looks += 1
             else:
-                if not self._note(status, read(content)):
+                page = read(content)
+                if not self._note(status, page):
                     return
+                if page.flavour is not None:
+                    await self._learn_pool(page)
             await asyncio.sleep(self._bounds.load_s)
 
     def _note(self, status: int, page: Page) -> bool:
@@ -117,7 +123,7 @@ class HttpEngine:
             self._load, self._looks = page.load, 0
             return True
         self._looks += 1
-        if status not in (OK, NOT_FOUND):
+        if status not in (OK, NOT_FOUND) or self._load is not None:
             return True
         said = "its own requests are counted"
         if self._config.flavour == "auto":
@@ -125,6 +131,26 @@ class HttpEngine:
         else:
             logger.warning("%s shows no %s metrics: %s", self._server, self._config.flavour, said)
         return False
+
+    async def _learn_pool(self, page: Page) -> None:
+        """How much the cache holds; SGLang may tell it beside the page, and is asked once."""
+        if page.load.kv_tokens:
+            self._kv_tokens = page.load.kv_tokens
+        elif self._kv_tokens is None:
+            self._kv_tokens = await self._told_pool() if page.flavour == "sglang" else 0
+            if not self._kv_tokens:
+                said = "programs are not held before it"
+                logger.warning("%s does not say what its KV cache holds: %s", self._server, said)
+        self._load = replace(page.load, kv_tokens=self._kv_tokens)
+
+    async def _told_pool(self) -> int:
+        for path in INFO_PATHS:
+            with suppress(EngineError, msgspec.DecodeError, UnicodeDecodeError):
+                status, content = await self._client.get(path, PAGE_LIMIT, LOOK_S)
+                if status == OK:
+                    info = server_info(content)
+                    return max(0, info.max_total_num_tokens) * max(1, info.dp_size)
+        return 0
 
     async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """Ask the server; closing the generator closes the connection. Raises EngineError."""
@@ -184,7 +210,7 @@ class HttpEngine:
     def load(self) -> EngineLoad:
         """What the server said last; its own requests where it says nothing, or not any more."""
         if self._load is None or self._looks >= STALE_LOOKS:
-            return EngineLoad(running=self._in_flight)
+            return EngineLoad(running=self._in_flight, kv_tokens=self._kv_tokens or 0)
         return self._load
 
     async def check_health(self, timeout_s: float) -> None:

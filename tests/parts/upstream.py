@@ -29,6 +29,8 @@ class Upstream:
     def __init__(self, manner: Manner, metrics: str = "") -> None:
         self.manner = manner
         self.metrics = metrics
+        self.info: object = None
+        """What it says of itself beside the page, as SGLang does."""
         self.url = ""
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -61,6 +63,9 @@ class Upstream:
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(text=self.metrics, status=200 if self.metrics else 404)
 
+    async def _info(self, request: web.Request) -> web.Response:
+        return web.json_response(self.info, status=200 if self.info else 404)
+
     @asynccontextmanager
     async def running(self, port: int = 0) -> AsyncGenerator[None]:
         """Serve; stopping cuts every connection."""
@@ -69,6 +74,7 @@ class Upstream:
         app.router.add_post("/v1/completions", self._generate)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/server_info", self._info)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", port)
