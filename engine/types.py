@@ -134,3 +134,5 @@ class EngineLoad:
     prefix_hits: int = 0
     prompt_tokens: int = 0
     generated_tokens: int = 0
+    is_asleep: bool = False
+    """Whether it has given up its memory, and generates nothing until it is woken."""

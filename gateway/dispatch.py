@@ -9,6 +9,7 @@ from engine.types import Call, Event, Finished, ToolCall
 from gateway.fleet import Fleet, Member
 from gateway.gate import Gate, Pass, Wants
 from gateway.program import Used
+from gateway.router import Standing
 from gateway.routes import Target
 from gateway.sessions import Phase, Session
 from gateway.timeline import Entry
@@ -66,6 +67,8 @@ class Dispatch:
         fleet = self._way.fleet
         tried: set[str] = set()
         while True:
+            if member.standing is Standing.ASLEEP:  # since it was placed
+                member = self._place(call, tried)
             begun = calls = False
             try:
                 async with (
@@ -104,6 +107,7 @@ class Dispatch:
         """A place at the engine, once the session's program fits its cache."""
         capacity = member.engine.load().kv_tokens
         async with AsyncExitStack() as stack:
+            stack.enter_context(member.claimed())
             held = None
             if self._way.gate is not None and capacity:
                 turn = self._way.gate.turn(member.engine.name, capacity, self._wants)

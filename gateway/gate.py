@@ -103,6 +103,13 @@ class Gate:
         for door in self._doors.values():
             self._leave(door, key)
 
+    def give_up(self, engine: str) -> None:
+        """The engine's cache is empty: what idle programs had there counts no more."""
+        door = self._doors.get(engine)
+        if door is not None:
+            for key in list(door.programs):
+                self._leave(door, key)
+
     def _leave(self, door: _Door, key: Hashable) -> None:
         program = door.programs.get(key)
         if program is not None and not program.running and not program.asking:

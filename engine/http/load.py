@@ -29,6 +29,9 @@ FIELDS = VLLM | SGLANG
 SAMPLE = re.compile(r"^(" + "|".join(map(re.escape, FIELDS)) + r")(?:\{.*\})? (\S+)", re.MULTILINE)
 # Each of vLLM's ranks says in labels how its cache is made; the value is always 1.
 CACHE = re.compile(r"^vllm:cache_config_info\{(.*)\} \S+", re.MULTILINE)
+AWAKE = re.compile(
+    r'^vllm:engine_sleep_state\{(?:.*,)?sleep_state="awake"(?:,.*)?\} (\S+)', re.MULTILINE
+)
 COUNT = re.compile(r'(?:^|,)(kv_cache_size_tokens|num_gpu_blocks|block_size)="(\d+)"')
 
 
@@ -38,6 +41,8 @@ class Page:
 
     load: EngineLoad
     names: frozenset[str] = field(default_factory=frozenset)
+    is_asleep: bool | None = None
+    """None where the page says nothing of sleep."""
 
     @property
     def flavour(self) -> str | None:
@@ -58,7 +63,10 @@ def read(content: bytes) -> Page:
     ratio = min(1.0, max(0.0, sums.pop("kv_used_ratio", 0.0)))
     sums["kv_tokens"] += sum(_pool(labels) for labels in CACHE.findall(text))
     counts = {name: int(value) for name, value in sums.items()}
-    return Page(EngineLoad(kv_used_ratio=ratio, **counts), frozenset(names))
+    awake = AWAKE.findall(text)
+    is_asleep = not all(map(_number, awake)) if awake else None
+    load = EngineLoad(kv_used_ratio=ratio, is_asleep=bool(is_asleep), **counts)
+    return Page(load, frozenset(names), is_asleep)
 
 
 def _pool(labels: str) -> int:

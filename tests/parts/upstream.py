@@ -37,11 +37,21 @@ class Upstream:
         self.probes = 0
         self.begun = asyncio.Event()
         self.left = asyncio.Event()
+        self.sleeps: bool | None = None
+        """Whether it sleeps, as vLLM in development mode tells; None: it knows nothing of it."""
+        self.orders: list[str] = []
+        """What it was ordered: paths and queries."""
+        self.heeds = True
+        """Whether it does what it is ordered."""
+        self.woken = asyncio.Event()
         self.sent = 0
         """Bytes that the network took of `flood`."""
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         body = msgspec.json.decode(await request.read())
+        if self.sleeps:
+            self.woken.clear()
+            await self.woken.wait()  # vLLM's scheduler is paused: whoever comes, waits
         if body.get("max_tokens") == 1:
             self.probes += 1
             if self.manner in ILL:
@@ -60,6 +70,20 @@ class Upstream:
         cards = [{"id": "there", "object": "model", "max_model_len": 4096}]
         return web.json_response({"object": "list", "data": cards})
 
+    async def _switch(self, request: web.Request) -> web.Response:
+        if self.sleeps is None:
+            return web.Response(status=404)
+        self.orders.append(request.path_qs)
+        if self.heeds:
+            self.sleeps = request.path == "/sleep"
+            self.woken.set()
+        return web.json_response({"status": "sleeping" if self.sleeps else "awake"})
+
+    async def _is_sleeping(self, request: web.Request) -> web.Response:
+        if self.sleeps is None:
+            return web.Response(status=404)
+        return web.json_response({"is_sleeping": self.sleeps})
+
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(text=self.metrics, status=200 if self.metrics else 404)
 
@@ -75,6 +99,9 @@ class Upstream:
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/server_info", self._info)
+        app.router.add_post("/sleep", self._switch)
+        app.router.add_post("/wake_up", self._switch)
+        app.router.add_get("/is_sleeping", self._is_sleeping)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", port)
