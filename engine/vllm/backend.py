@@ -14,7 +14,7 @@ from engine.types import Call, EngineLoad, Event
 from engine.vllm.chat import ChatBackend
 from engine.vllm.completion import CompletionBackend
 from engine.vllm.continuity import Continuity
-from engine.vllm.launch import can_sleep, kv_tokens, launch
+from engine.vllm.launch import can_sleep, has_sleep_mode, kv_tokens, launch
 from engine.vllm.metrics import EngineCollector, LoadRecorder
 from engine.vllm.prompts import Prompts
 from engine.vllm.rendering import Rendering
@@ -55,6 +55,8 @@ class VllmEngine:
             launch, self._config, self._recorder, self._vllm_metrics
         )
         self._recorder.kv_tokens = kv_tokens(self._llm)
+        if self.spare and not has_sleep_mode(self._llm):
+            logger.warning("engine '%s' keeps its memory asleep: no sleep mode here", self.name)
         try:
             serving = await serve(self._llm, self._config)
             self._wire(serving, refusals(self._llm, self._config))

@@ -54,14 +54,17 @@ def kv_tokens(llm: AsyncLLM) -> int:
     return int(cache.num_gpu_blocks or 0) * int(cache.block_size)
 
 
+def has_sleep_mode(llm: AsyncLLM) -> bool:
+    """Whether the engine gives up its memory when it sleeps."""
+    return bool(llm.model_config.enable_sleep_mode)
+
+
 def can_sleep(llm: AsyncLLM, config: EngineConfig) -> bool:
     """Whether the engine was started so that it can sleep.
 
     A platform without sleep mode (CPUs) only rests: it drops its cached prompts and runs nothing.
     """
-    if llm.model_config.enable_sleep_mode:
-        return True
-    return config.spare and not current_platform.is_sleep_mode_available()
+    return has_sleep_mode(llm) or (config.spare and not current_platform.is_sleep_mode_available())
 
 
 def engine_args(config: EngineConfig) -> AsyncEngineArgs:

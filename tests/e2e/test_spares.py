@@ -57,6 +57,7 @@ async def test_a_real_spare_sleeps_is_woken_and_serves_again() -> None:
         await it.gateway.standby.wake(spare, "operator")
         back, cached = await chat(it, "fourth")
         assert (back, cached) == ("spare", 0), "its cache was dropped"
+        await it.gateway.standby.sleep(spare, "operator")  # a sleeper stops as well as others
 
 
 async def test_an_engine_that_is_no_spare_says_how_it_could_sleep() -> None:
