@@ -72,7 +72,7 @@ class Program:
             added = max(used.prompt + used.completion - self.tokens, 0)
             self.growth += _GROWTH_WEIGHT * (added - self.growth)
         else:
-            self.shared = used.cached
+            self.shared = used.cached or 0
         self.turns += 1
         self.tokens = used.prompt + used.completion
 
@@ -89,8 +89,8 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a turn cost, in tokens; `cached` of the prompt were found."""
+    """What a turn cost, in tokens; `cached` of the prompt were found, None: not known."""
 
     prompt: int
     completion: int
-    cached: int
+    cached: int | None

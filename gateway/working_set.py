@@ -89,6 +89,13 @@ class WorkingSet:
         """Demand over the pool."""
         return self.demand / self.capacity if self.capacity else 0.0
 
+    def needed_ratio(self, now: float) -> float:
+        """Demand over the pool without the idle programs that would make room for others."""
+        if not self.capacity:
+            return 0.0
+        idle = (p.charge for p in self._idle() if p.returns_in_s(now) > self._patience_s)
+        return max(self.demand - sum(idle), 0.0) / self.capacity
+
     def ask(self, program: Program, tokens: int, now: float) -> None:
         """The program wants a turn whose prompt is about so long.
 

@@ -326,3 +326,15 @@ class Programs(RuleBasedStateMachine):
 
 
 TestPrograms = Programs.TestCase
+
+
+def test_idle_programs_that_would_make_room_are_no_need() -> None:
+    set_ = pool(1000)  # whose patience is over after 2 * 1000 / 10000 s
+    soon, long = program("soon"), program("long", 1.0)
+    for one, away_s in ((soon, (0.1, 0.1)), (long, (60.0, 60.0))):
+        run_turn(set_, one, 400, 0.0)
+        set_.expect(one, away_s)
+    assert (set_.ratio, set_.needed_ratio(0.0)) == (0.8, 0.4)
+    set_.ask(long, 400, 0.0)
+    assert set_.needed_ratio(0.0) == 0.8, "it runs again"
+    assert pool(0).needed_ratio(0.0) == 0.0
