@@ -3,6 +3,7 @@
 import argparse
 
 from benchmarks.commands import Command
+from benchmarks.continuity import CONTINUITY
 from benchmarks.hop import HOP
 from benchmarks.identity import IDENTITY
 from benchmarks.streaming import STREAMING
@@ -19,6 +20,7 @@ COMMANDS: tuple[Command, ...] = (
     TOOLS_SPEED,
     TOOLS_SOAK,
     IDENTITY,
+    CONTINUITY,
 )
 
 

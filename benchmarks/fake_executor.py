@@ -1,23 +1,25 @@
 """A vLLM executor without a model: the real EngineCore and scheduler, made-up tokens, fixed steps.
 
 Named by dotted path (`--distributed-executor-backend benchmarks.fake_executor.FakeExecutor`);
-the step time in milliseconds is read from the environment variable BENCH_STEP_MS.
+the step time in milliseconds is read from the environment variable BENCH_STEP_MS. A request that
+brings token ids in `vllm_xargs`, under "script", gets them as its answer; the last must end it.
 """
 
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TypeVar
 
 import torch
+from vllm import SamplingParams
 from vllm.v1.core.sched.output import GrammarOutput, SchedulerOutput
 from vllm.v1.executor.abstract import Executor
 from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheSpec
 from vllm.v1.outputs import DraftTokenIds, ModelRunnerOutput
 
-from benchmarks.fake_step import SEED, STEP_VARIABLE, StepClock
+from benchmarks.fake_step import SCRIPT, SEED, STEP_VARIABLE, StepClock
 
 # Far more than 256 streams of a few thousand tokens need: nothing is ever preempted.
 _KV_BYTES = 2 << 30
@@ -35,6 +37,7 @@ class FakeExecutor(Executor):  # type: ignore[misc]  # vllm's own types are skip
     def _init_executor(self) -> None:
         self._clock = StepClock(float(os.environ.get(STEP_VARIABLE, "8")) / 1e3)
         self._prompt_tokens: dict[str, int] = {}
+        self._scripts: dict[str, Iterator[int]] = {}
         vocabulary = self.model_config.get_vocab_size()
         # The top of a small vocabulary is left out: added tokens such as <tool_call>.
         plain = range(min(_FIRST_PLAIN, vocabulary // 4), min(_LAST_PLAIN, vocabulary * 15 // 16))
@@ -48,14 +51,17 @@ class FakeExecutor(Executor):  # type: ignore[misc]  # vllm's own types are skip
         scheduled = scheduler_output.num_scheduled_tokens
         for request_id in scheduler_output.finished_req_ids:
             self._prompt_tokens.pop(request_id, None)
+            self._scripts.pop(request_id, None)
         computed: dict[str, int] = {}
         for new in scheduler_output.scheduled_new_reqs:
             self._prompt_tokens[new.req_id] = len(new.prompt_token_ids or ())
+            if script := _script(new.sampling_params):
+                self._scripts[new.req_id] = iter(script)
             computed[new.req_id] = new.num_computed_tokens
         cached = scheduler_output.scheduled_cached_reqs
         computed.update(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
         sampled = [
-            self._sample(done + scheduled[request_id] >= self._prompt_tokens[request_id])
+            self._sample(request_id, done + scheduled[request_id])
             for request_id, done in computed.items()
         ]
         if computed:
@@ -67,9 +73,11 @@ class FakeExecutor(Executor):  # type: ignore[misc]  # vllm's own types are skip
         )
         return _settled(output) if non_block else output
 
-    def _sample(self, prompt_done: bool) -> list[int]:
-        if not prompt_done:
+    def _sample(self, request_id: str, computed: int) -> list[int]:
+        if computed < self._prompt_tokens[request_id]:
             return []
+        if (script := self._scripts.get(request_id)) is not None:
+            return [next(script)]
         self._emitted += 1
         return [self._tokens[self._emitted % _CYCLE]]
 
@@ -148,6 +156,11 @@ class FakeExecutor(Executor):  # type: ignore[misc]  # vllm's own types are skip
     def supports_async_scheduling(cls) -> bool:
         """Steps are synchronous, as on the CPU platform."""
         return False
+
+
+def _script(params: SamplingParams | None) -> list[int]:
+    found = (params.extra_args or {}).get(SCRIPT) if params is not None else None
+    return found if isinstance(found, list) else []
 
 
 def _settled(value: _T) -> Future[_T]:

@@ -3,6 +3,8 @@
 STEP_VARIABLE = "BENCH_STEP_MS"
 # Of the made-up tokens: every server streams the same text.
 SEED = 0
+# Names, among a request's `vllm_xargs`, the token ids that it is to be answered with.
+SCRIPT = "script"
 
 
 class StepClock:

@@ -1,0 +1,105 @@
+"""`python -m benchmarks continuity`: how much of its last turn a session finds in the cache."""
+
+import argparse
+import asyncio
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.commands import Command
+from benchmarks.fake_step import STEP_VARIABLE
+
+
+def configure(options: argparse.ArgumentParser) -> None:
+    """The options."""
+    options.add_argument("--trajectories", type=Path, help="recorded conversations, as JSON")
+    options.add_argument(
+        "--template",
+        action="append",
+        default=[],
+        metavar="FAMILY=FILE",
+        help="a chat template, and the family that is served with it; may be repeated",
+    )
+    options.add_argument("--conversations", type=int, help="how many to play; all by default")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Replay, and print the table."""
+    os.environ[STEP_VARIABLE] = "0"
+    asyncio.run(_run(args))
+
+
+async def _run(args: argparse.Namespace) -> None:
+    # Below, because they load vLLM, which the other benchmarks' clients do without.
+    from benchmarks.continuity_conversations import OURS, read
+    from benchmarks.continuity_families import DEMO, FAMILIES
+
+    conversations = OURS if args.trajectories is None else read(args.trajectories)
+    chosen = [_template(text, FAMILIES) for text in args.template]
+    chosen = chosen or [("demo", DEMO / "chat_template.jinja")]
+    print(HEAD)  # noqa: T201
+    for name, file in chosen:
+        for kept in (True, False):
+            row = await _measure(name, file, conversations[: args.conversations], kept=kept)
+            print(row, flush=True)  # noqa: T201
+
+
+def _template(text: str, families: Mapping[str, object]) -> tuple[str, Path]:
+    name, _, file = text.partition("=")
+    if name not in families or not Path(file).is_file():
+        raise SystemExit(
+            f"--template {text}: say FAMILY=FILE, with a family of {', '.join(families)}"
+        )
+    return name, Path(file)
+
+
+HEAD = (
+    "| family | continuity | turns | found of the turn before | turns that lost some "
+    "| computed per turn | prompts |\n|---|---|---|---|---|---|---|"
+)
+
+
+async def _measure(
+    name: str, file: Path, conversations: Sequence[Sequence[Mapping[str, Any]]], *, kept: bool
+) -> str:
+    from benchmarks.continuity_families import FAMILIES, MAX_MODEL_LEN, make_model
+    from benchmarks.continuity_replay import BLOCK, replay
+    from benchmarks.variants import FAKE_EXECUTOR
+    from engine.config import EngineConfig
+    from engine.vllm.backend import VllmEngine
+
+    family = FAMILIES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = make_model(family, file, Path(folder))
+        config = EngineConfig(
+            name=name,
+            model=folder,
+            tool_parser=family.parser,
+            reasoning_parser=family.reasoning_parser,
+            max_model_len=MAX_MODEL_LEN,
+            continuity_mib=256 if kept else 0,
+            args={
+                "enforce_eager": True,
+                "block_size": BLOCK,
+                "distributed_executor_backend": FAKE_EXECUTOR,
+            },
+        )
+        engine = VllmEngine(config)
+        await engine.start()
+        try:
+            found = await replay(engine, family, tokenizer, conversations)
+        finally:
+            await engine.close()
+    share = found.cached / max(found.whole, 1)
+    prompts = ", ".join(f"{count} {why}" for why, count in sorted(found.prompts.items()))
+    return (
+        f"| {name} | {'on' if kept else 'off'} | {found.turns} | {share:.2%} | {found.short} "
+        f"| {found.computed / max(found.turns, 1):.0f} | {prompts} |"
+    )
+
+
+CONTINUITY = Command(
+    "continuity", "how much of its last turn a session finds in the cache", configure, run
+)
