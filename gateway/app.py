@@ -87,6 +87,7 @@ class Gateway:
             config.failures,
             FleetMetrics(self.registry),
             time.monotonic,
+            store=self.store,
         )
         routes = Routes((engine.model for engine in engines), config.routing)
         self.gate = self._gate()
@@ -153,7 +154,8 @@ class Gateway:
             stack.push_async_callback(self.tracer.close)
             await stack.enter_async_context(self.loop_lag.running())
             watching = await stack.enter_async_context(asyncio.TaskGroup())
-            watches = [
+            watches = [watching.create_task(self.fleet.retries.settling())]
+            watches += [
                 watching.create_task(watch)
                 for member in self.fleet.members.values()
                 for watch in (self._watch(member.engine), self.fleet.recover(member))

@@ -181,9 +181,9 @@ class FailuresConfig(_Frozen):
     attempts: int = Field(default=3, ge=1)
     """Engines that one request may be sent to, before its first byte."""
     retry_ratio: float = Field(default=0.2, ge=0, le=1)
-    """Retries of all requests together, as a share of them."""
+    """Retries of all requests together, as a share of them; of all gateways with one store."""
     retry_burst: int = Field(default=10, ge=0)
-    """Retries that may come at once after a quiet time."""
+    """Retries that may come at once after a quiet time; with a share, at least one."""
 
 
 class StoreConfig(_Frozen):

@@ -14,7 +14,8 @@ from gateway.config import StoreConfig
 from gateway.store import Bucket, Lease, StoreDown
 
 # Redis's own clock, so that gateways whose clocks differ agree. A budget that is full again is the
-# same as one nobody has heard of, so it goes by itself.
+# same as one nobody has heard of, so it goes by itself; one that time does not fill, after a day
+# without a request.
 _NOW = "local t = redis.call('TIME'); local now = t[1] + t[2] / 1e6\n"
 _SPEND = (
     _NOW
@@ -25,9 +26,10 @@ local left = tonumber(known[1]) or burst
 left = math.min(left + (now - (tonumber(known[2]) or now)) * rate, burst)
 local missing = math.min(amount, burst) - left
 if missing > 0 and ARGV[4] == '0' then return tostring(missing / rate) end
-left = left - amount
+left = math.min(left - amount, burst)
 redis.call('HSET', KEYS[1], 'left', tostring(left), 'since', tostring(now))
-redis.call('EXPIRE', KEYS[1], math.ceil((burst - left) / rate) + 1)
+local full_s = rate > 0 and math.ceil((burst - left) / rate) or 86400
+redis.call('EXPIRE', KEYS[1], full_s + 1)
 return '0'
 """
 )

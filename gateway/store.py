@@ -4,6 +4,7 @@ A value is bytes under a key for a time. A budget is a token bucket. Members are
 holds one counts, until it is given back or runs out.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A budget of `burst` units that fills at `rate` units a second."""
+    """A budget of `burst` units that fills at `rate` units a second, or by what is put in alone."""
 
     rate: float
     burst: float
@@ -47,7 +48,8 @@ class Store(Protocol):
         """Take from a budget: 0.0, or the seconds until there would be enough, and nothing taken.
 
         With `owed` it is taken in any case: what has been used already. A budget may so fall below
-        nothing, and whoever asks for less than it ever holds waits until it has recovered.
+        nothing, and whoever asks for less than it ever holds waits until it has recovered. An
+        amount below nothing is put in.
         """
         ...
 
@@ -95,8 +97,8 @@ class MemoryStore:
         left = min(left + (now - since) * bucket.rate, bucket.burst)
         missing = min(amount, bucket.burst) - left
         if missing > 0 and not owed:
-            return missing / bucket.rate
-        self._budgets[key] = (left - amount, now)
+            return missing / bucket.rate if bucket.rate else math.inf
+        self._budgets[key] = (min(left - amount, bucket.burst), now)
         _bound(self._budgets, key, self.most)
         return 0.0
 

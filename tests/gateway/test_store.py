@@ -1,6 +1,7 @@
 """What gateways know together, in memory and in a real Redis."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -62,6 +63,17 @@ async def test_what_is_owed_is_taken_beyond_what_is_there(store: Store) -> None:
     bucket = Bucket(rate=0.01, burst=10)
     assert await store.spend("b", 25, bucket, owed=True) == 0.0
     assert 1500 < await store.spend("b", 1, bucket, owed=False) <= 1600
+
+
+async def test_what_time_does_not_fill_is_filled_by_what_is_put_in_up_to_the_brim(
+    store: Store,
+) -> None:
+    bucket = Bucket(rate=0.0, burst=2)
+    for amount, wait_s in ((2, 0.0), (1, math.inf), (-1.5, 0.0), (1, 0.0), (1, math.inf)):
+        assert await store.spend("b", amount, bucket, owed=amount < 0) == wait_s
+    await store.spend("b", -100, bucket, owed=True)
+    assert await store.spend("b", 2, bucket, owed=False) == 0.0
+    assert await store.spend("b", 1, bucket, owed=False) == math.inf
 
 
 async def test_more_than_a_budget_ever_holds_needs_it_full(store: Store) -> None:
