@@ -1,7 +1,8 @@
 """What gateways know together: small values, budgets and members, in memory or shared.
 
 A value is bytes under a key for a time. A budget is a token bucket. Members are leases: whoever
-holds one counts, until it is given back or runs out.
+holds one counts, until it is given back or runs out. What renews a lease takes it over: only the
+last to take it can give it back, so that an end that comes late ends nothing that began since.
 """
 
 import math
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+TICK_S = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,12 @@ class Store(Protocol):
         """
         ...
 
-    async def enter(self, key: str, member: str, lease: Lease) -> bool:
-        """Hold or renew a lease; false when as many others hold one as may."""
+    async def enter(self, key: str, member: str, lease: Lease) -> float:
+        """Hold or renew a lease: when it runs out, 0.0 when as many others hold one as may."""
         ...
 
-    async def leave(self, key: str, member: str) -> None:
-        """Give a lease back."""
+    async def leave(self, key: str, member: str, until_s: float) -> None:
+        """Give the lease back that runs out then, unless it was renewed since."""
         ...
 
     async def close(self) -> None:
@@ -102,19 +105,22 @@ class MemoryStore:
         _bound(self._budgets, key, self.most)
         return 0.0
 
-    async def enter(self, key: str, member: str, lease: Lease) -> bool:
+    async def enter(self, key: str, member: str, lease: Lease) -> float:
         now = self.clock()
         holders = {name: t for name, t in self._members.get(key, {}).items() if t > now}
         if member not in holders and len(holders) >= lease.most:
-            return False
-        holders[member] = now + lease.ttl_s
+            return 0.0
+        # No two are alike, or neither could tell whether the other has renewed it.
+        until_s = max(now + lease.ttl_s, holders.get(member, 0.0) + TICK_S)
+        holders[member] = until_s
         self._members[key] = holders
         _bound(self._members, key, self.most)
-        return True
+        return until_s
 
-    async def leave(self, key: str, member: str) -> None:
+    async def leave(self, key: str, member: str, until_s: float) -> None:
         holders = self._members.get(key, {})
-        holders.pop(member, None)
+        if holders.get(member) == until_s:
+            del holders[member]
         if not holders:
             self._members.pop(key, None)
 
