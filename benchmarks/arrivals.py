@@ -19,7 +19,7 @@ import psutil
 import uvloop
 
 from benchmarks.connection import Reply
-from benchmarks.cores import pin
+from benchmarks.cores import cpu_s, pin
 from benchmarks.framing import FramingError
 from benchmarks.load import Quantiles, quantiles
 
@@ -61,6 +61,8 @@ class ArrivalResult:
     seconds: list[int]
     rss_mib: list[float]
     most_open: int
+    cpu_s: float
+    """What the server's front end has used."""
 
 
 class Caller(asyncio.Protocol):
@@ -147,10 +149,12 @@ class Arrivals:
         self._busy: set[Caller] = set()
         self._seconds = [0] * (int(plan.duration_s) + 1)
         self._began_s = time.perf_counter()
+        before_s = cpu_s([plan.front_pid])
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._watch(psutil.Process(plan.front_pid)))
             await self._send(group)
             took_s = time.perf_counter() - self._began_s
+            used_s = cpu_s([plan.front_pid]) - before_s
             late_s = time.perf_counter() + _GRACE_S
             while self._busy and time.perf_counter() < late_s:  # noqa: ASYNC110  # replies end it
                 await asyncio.sleep(_STEP_S)
@@ -165,6 +169,7 @@ class Arrivals:
             seconds=self._seconds[: int(plan.duration_s)],
             rss_mib=self.rss_mib,
             most_open=self.most_open,
+            cpu_s=used_s,
         )
 
     async def _send(self, group: asyncio.TaskGroup) -> None:

@@ -93,7 +93,9 @@ def markdown(overload: Overload, facts: dict[str, str]) -> str:
         "a refusal took": f"{refusal} ms (p50 / p99)",
         "good answers a second, each ten seconds": ", ".join(f"{rate:.0f}" for rate in tens),
         "most requests open at once": str(during.most_open),
-        "core of the gateway": f"busy {before.front_core_busy or 0:.0%} at the peak",
+        "CPU of the gateway": f"{before.cpu_s['front'] / before.duration_s:.0%} of a core at the "
+        f"peak, {during.cpu_s / during.duration_s:.0%} of one at ten times that",
+        "its core, whoever used it": f"{before.front_core_busy or 0:.0%} at the peak",
     }
     parts = ["# Ten times too much to do", listing(facts)]
     parts.append(table(["goal", "found", ""], goals))

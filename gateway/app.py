@@ -158,7 +158,11 @@ class Gateway:
             watches += [
                 watching.create_task(watch)
                 for member in self.fleet.members.values()
-                for watch in (self._watch(member.engine), self.fleet.recover(member))
+                for watch in (
+                    self._watch(member.engine),
+                    self.fleet.watch(member),
+                    self.fleet.recover(member),
+                )
             ]
             try:
                 yield

@@ -189,6 +189,23 @@ class Fleet:
         member.health.succeed()
         member.ejected.clear()
 
+    async def watch(self, member: Member) -> None:
+        """Eject an engine that hangs with requests in it; ends never.
+
+        They go on when it does; of a hung process nobody can tell whether it will.
+        """
+        timeout_s = self._failures.probe_timeout_s
+        while True:
+            await asyncio.sleep(self._failures.probe_max_s)
+            if not member.in_flight or member.standing is not Standing.WELL:
+                continue
+            try:
+                await member.engine.check_health(timeout_s)
+            except TimeoutError:
+                self.eject(member.engine, f"no answer within {timeout_s:g} s")
+            except EngineError:
+                continue  # whatever it is, its requests meet it
+
     async def recover(self, member: Member) -> None:
         """Ask an ejected engine for a token until it answers, again and again; ends never."""
         engine, health = member.engine, member.health

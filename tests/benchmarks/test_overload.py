@@ -49,7 +49,7 @@ def test_only_whole_answers_and_refusals_with_a_time_are_good(one: Reply, end: s
 def overload(ok: int = 950, refused: int = 9000, **others: int) -> Overload:
     window = LoadResult(10.0, 1000, 0, 0.0, {}, NONE, NONE, NONE, {"front": 1.0}, 0.1, 0.5)
     ends = {"ok": ok, "refused": refused, **others}
-    during = ArrivalResult(10.0, ends, NONE, NONE, [95] * 10, [80.0, 90.0, 91.0], 200)
+    during = ArrivalResult(10.0, ends, NONE, NONE, [95] * 10, [80.0, 90.0, 91.0], 200, 4.0)
     return Overload(window, during, window, {"ok": ok, "refused": refused})
 
 

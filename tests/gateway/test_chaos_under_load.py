@@ -13,12 +13,15 @@ import psutil
 import pytest
 
 from tests.gateway.test_chaos import ask_all, fleet
+from tests.parts.engine import ScriptedEngine
 from tests.parts.gateway_process import GatewayProcess, gateway_process
 from tests.parts.redis_server import redis_server, until
+from tests.parts.scripts import text, turn
 from tests.parts.served import Served, served
 from tests.parts.upstream import DONE, HELLO, Upstream, breaks_off, floods, says
 
 CHAT = "/v1/chat/completions"
+HI = turn(text("Hel", "lo"))
 MIB = 2**20
 
 
@@ -49,6 +52,30 @@ async def test_servers_that_die_in_mid_stream_lose_the_streams_they_had_and_no_o
         assert Counter(end(answer.content) for answer in again) == {"ok": 80}
     assert sum(len(upstream.asked) for upstream in upstreams) == 160, "none was asked for twice"
     assert it.outcomes() == {"engine_error": 40, "ok": 120}
+
+
+async def test_an_engine_that_hangs_gets_no_more_turns_and_loses_none_when_it_goes_on() -> None:
+    gate = asyncio.Event()
+    hung = ScriptedEngine([*HI[:2], gate, *HI[2:]], name="hung")
+    well = ScriptedEngine(HI, name="well")
+    failures = {"probe_s": 0.01, "probe_max_s": 0.01, "probe_timeout_s": 0.05}
+    async with served(hung, well, failures=failures) as it, asyncio.timeout(60):
+        first = [asyncio.create_task(it.chat(session_id=f"s-{number}")) for number in range(16)]
+        while len(hung.calls) + len(well.calls) < 16:
+            await it.ask("GET", "/livez")
+        hung.ailment = TimeoutError()
+        while it.metric("engine_ready", engine="hung"):
+            await it.ask("GET", "/livez")
+        later = await asyncio.gather(*(it.chat(session_id=f"s-{number}") for number in range(16)))
+        assert {answer.headers["x-roundhouse-engine"] for answer in later} == {"well"}
+        hung.ailment = None
+        gate.set()
+        answers = [await one for one in first]
+        assert {answer.status for answer in (*answers, *later)} == {200}
+        while not it.metric("engine_ready", engine="hung"):
+            await it.ask("GET", "/livez")
+    assert it.outcomes() == {"ok": 32}
+    assert len(well.calls) + sum(call.body.get("max_tokens") != 1 for call in hung.calls) == 32
 
 
 async def test_a_store_that_is_killed_and_that_hangs_under_load_is_no_clients_error() -> None:
