@@ -197,19 +197,19 @@ async def test_a_full_house_refuses_with_retry_after() -> None:
 
 
 async def test_a_wrong_model_path_is_said_at_the_start(tmp_path: Path) -> None:
-    said = await _failed(tmp_path, **_config(model=str(tmp_path / "nothing")))
+    said = await _failed(tmp_path, _config(model=str(tmp_path / "nothing")))
     assert "could not start" in said
     assert "nothing" in said
 
 
 async def test_an_unknown_engine_argument_is_named_with_the_nearest(tmp_path: Path) -> None:
-    said = await _failed(tmp_path, **_config(args={"max_num_seq": 8}))
+    said = await _failed(tmp_path, _config(args={"max_num_seq": 8}))
     assert "did you mean 'max_num_seqs'" in said
 
 
-async def _failed(folder: Path, **config: Any) -> str:
+async def _failed(folder: Path, config: dict[str, Any]) -> str:
     """What a gateway has said that could not start."""
-    async with gateway_process(folder, waits=False, **config) as gateway:
+    async with gateway_process(folder, config, waits=False) as gateway:
         async with asyncio.timeout(60):
             assert await gateway.process.wait() == 1
             await gateway.ready.wait()
@@ -217,7 +217,7 @@ async def _failed(folder: Path, **config: Any) -> str:
 
 
 async def test_sigterm_lets_a_stream_end_and_leaves_no_process(tmp_path: Path) -> None:
-    async with gateway_process(tmp_path, **_config()) as gateway:
+    async with gateway_process(tmp_path, _config()) as gateway:
         family = psutil.Process(gateway.process.pid).children(recursive=True)
         assert family
         async with openai.AsyncOpenAI(
@@ -241,7 +241,7 @@ async def test_sigterm_lets_a_stream_end_and_leaves_no_process(tmp_path: Path) -
 
 
 async def test_a_gateway_that_is_killed_leaves_no_engine_behind(tmp_path: Path) -> None:
-    async with gateway_process(tmp_path, **_config()) as gateway:
+    async with gateway_process(tmp_path, _config()) as gateway:
         family = psutil.Process(gateway.process.pid).children(recursive=True)
         await gateway.kill()
     _, alive = await asyncio.to_thread(psutil.wait_procs, family, 40)

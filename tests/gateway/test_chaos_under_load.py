@@ -141,7 +141,7 @@ async def alone(
             for name, upstream in upstreams.items()
         ]
         gateway: dict[str, object] = {"port": 0, **settings}
-        process = gateway_process(folder, gateway=gateway, engines=engines)
+        process = gateway_process(folder, {"gateway": gateway, "engines": engines})
         it = await stack.enter_async_context(process)
         connector = aiohttp.TCPConnector(limit=0)
         yield it, await stack.enter_async_context(aiohttp.ClientSession(connector=connector))

@@ -88,7 +88,7 @@ async def house(folder: Path) -> AsyncIterator[tuple[House, dict[str, object]]]:
             "engines": [{"name": name, "url": upstream.url, **far} for name, upstream in named],
         }
         gateways = [
-            await stack.enter_async_context(gateway_process(folder, **config)) for _ in range(2)
+            await stack.enter_async_context(gateway_process(folder, config)) for _ in range(2)
         ]
         http = await stack.enter_async_context(aiohttp.ClientSession())
         yield House(gateways, upstreams, gate, http, Counter()), config
@@ -126,7 +126,7 @@ async def test_whichever_gateway_is_killed_nothing_is_lost_but_its_connections(
             for turn in (1, 2, 3)
         }
         assert it.ends == {"ok": 3 * SESSIONS, "cut": len(lost), "refused": 1}
-        async with gateway_process(tmp_path, **config) as it.gateways[victim]:
+        async with gateway_process(tmp_path, config) as it.gateways[victim]:
             # What is left of the key's minute is left at both, and no more.
             turn = 4
             while "refused" not in (now := await it.ask_all(turn, gateways=[victim, survivor])):

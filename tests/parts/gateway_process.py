@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +50,11 @@ class GatewayProcess:
 
 @asynccontextmanager
 async def gateway_process(
-    folder: Path, *, waits: bool = True, **config: object
+    folder: Path, config: Mapping[str, object], *, waits: bool = True
 ) -> AsyncIterator[GatewayProcess]:
     """One that has begun to listen, unless nobody waits for that; killed at the end."""
     file = folder / "gateway.json"
-    file.write_text(json.dumps(config))
+    file.write_text(json.dumps(dict(config)))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "--config", str(file)),
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
