@@ -141,3 +141,15 @@ async def test_two_gateways_have_one_budget_and_without_their_store_one_each() -
         await redis.kill()
         assert await sent() == [2 + 4, 2 + 4]
     assert sum(len(upstream.asked) for upstream in upstreams) == 24 + 12
+
+
+async def test_a_request_that_does_well_waits_for_no_store() -> None:
+    upstream = Upstream(says())
+    async with redis_server() as redis, upstream.running():
+        store = {"url": redis.url, "timeout_s": 60}
+        async with served(upstream.engine(name="a"), store=store) as it, asyncio.timeout(30):
+            await it.chat(session_id="s")  # finds out that no other gateway knows it
+            redis.freeze()
+            for _ in range(50):
+                assert (await it.chat(session_id="s")).status == 200
+            assert it.metric("store_up") == 1, "it was not even asked in vain"
