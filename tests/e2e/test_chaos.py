@@ -30,11 +30,14 @@ async def two_engines(**failures: float) -> AsyncIterator[tuple[House, aiohttp.C
 
 
 async def ask(http: aiohttp.ClientSession, session: int, tokens: int) -> tuple[str, str]:
-    """The engine of a streamed turn, and how it ended, which it does once."""
+    """The engine of a streamed turn, and how it ended, which it does once; "" if refused."""
     body = {"model": "demo", "messages": LONG["messages"], "max_tokens": tokens}
     body |= {"stream": True, "ignore_eos": True, "session_id": f"s-{session}"}
     async with http.post("/v1/chat/completions", json=body) as answer:
         content = await answer.read()
+    if answer.status == 429:
+        assert 1 <= int(answer.headers["retry-after"]) <= 59
+        return "", "refused"
     assert answer.status == 200, content
     errors = [line for line in content.split(b"\n\n") if line.startswith(b'data: {"error"')]
     assert content.count(DONE) + len(errors) == 1
@@ -102,3 +105,21 @@ async def test_a_hung_engine_core_under_load_gets_no_more_turns_and_loses_none()
         assert await asking == [(home, "ok") for home in homes]
         await until(lambda: not any(member.health.is_ejected for member in members))
         assert counted(both) == {"ok": 3 * SESSIONS}
+
+
+async def test_a_real_engine_with_ten_times_too_much_to_do_serves_what_it_can() -> None:
+    settings = {"port": 0, "queue": {"running": 4, "waiting": 4}}
+    config = GatewayConfig.model_validate(settings)
+    async with (
+        house(config, demo_config()) as small,
+        aiohttp.ClientSession(small.url, connector=aiohttp.TCPConnector(limit=0)) as http,
+    ):
+        await ask(http, 0, tokens=1)
+        before = small.engine.load().generated_tokens
+        ends = await asyncio.gather(*(ask(http, number, tokens=100) for number in range(80)))
+        found = Counter(end for _, end in ends)
+        assert found.keys() == {"ok", "refused"} and found["ok"] >= 8
+        assert counted(small) == {"ok": found["ok"] + 1, "refused": found["refused"]}
+        made = small.engine.load().generated_tokens - before
+        assert made == 100 * found["ok"], "none was run twice, and none of the refused at all"
+        assert await ask(http, 0, tokens=1) == ("demo", "ok")
