@@ -31,6 +31,11 @@ from benchmarks.variants import ROOT, Place, Setup
 _TICK_MS = 10.0
 _TOKENS = 32
 _STEEP = 10.0
+_ENGINES = {
+    "upstream": f"over HTTP, a token every {_TICK_MS:g} ms for every stream",
+    "fake": f"vLLM in the gateway's process, whose model is replaced by steps of {_TICK_MS:g} ms",
+    "demo": "vLLM in the gateway's process with the demo model",
+}
 _COUNTED = re.compile(r'^roundhouse_requests_total\{[^}]*outcome="(\w+)"\} ([\d.e+]+)$', re.M)
 
 
@@ -62,8 +67,8 @@ def _gateway(options: Options, folder: Path, cores: Cores | None) -> Iterator[Se
     place = Place(free_port(), folder)
     queue = {"running": options.running, "waiting": options.running}
     log = folder / "server.log"
-    if options.engine == "demo":
-        setup = Setup(ROOT / "models" / "demo", fake=False, step_ms=0.0)
+    if options.engine != "upstream":
+        setup = Setup(ROOT / "models" / "demo", fake=options.engine == "fake", step_ms=_TICK_MS)
         with serving(variants.gateway(setup, place, queue=queue), log, cores) as server:
             yield server
         return
@@ -115,13 +120,13 @@ def _apart(module: str, plan: object, cores: Cores | None) -> bytes:
 
 def _body(options: Options) -> str:
     request = {
-        "model": variants.SERVED_NAME if options.engine == "demo" else hop_peers.MODEL,
+        "model": hop_peers.MODEL if options.engine == "upstream" else variants.SERVED_NAME,
         "messages": [{"role": "user", "content": "How does a train turn round?"}],
         "max_tokens": _TOKENS,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if options.engine == "demo":
+    if options.engine != "upstream":
         request["ignore_eos"] = True
     return msgspec.json.encode(request).decode()
 
@@ -137,7 +142,7 @@ def _counted(server: Server) -> dict[str, int]:
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--engine", choices=["upstream", "demo"], default="upstream")
+    parser.add_argument("--engine", choices=list(_ENGINES), default="upstream")
     parser.add_argument("--running", type=int, default=64, help="gateway.queue.running")
     parser.add_argument("--duration", type=float, default=60.0, help="of the overload, seconds")
     parser.add_argument("--window", type=float, default=10.0, help="before and after, seconds")
@@ -147,14 +152,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _main(args: argparse.Namespace) -> None:
     options = Options(args.engine, args.running, args.duration, args.window)
     overload = run(options)
-    engines = {
-        "upstream": f"over HTTP, a token every {_TICK_MS:g} ms for every stream",
-        "demo": "the demo model in the gateway's process",
-    }
     facts = {
         **describe(),
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
-        "engine": engines[options.engine],
+        "engine": _ENGINES[options.engine],
         "gateway": f"{options.running} requests run, {options.running} wait, the rest is refused",
         "request": f"streamed, {_TOKENS} tokens, each of a session of its own",
     }
