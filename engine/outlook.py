@@ -6,6 +6,7 @@ follow closely enough, so that what is left can be told for any time already gon
 """
 
 import math
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -15,6 +16,7 @@ Stand: TypeAlias = Literal["away", "coming", "aside", "done"]
 _Z90 = 1.2815515655446004  # the ninth decile of the standard normal law
 _LEAST_S = 1e-3
 _SURE = 1e-3  # a narrower spread, in natural logarithms, is a point
+_HALVINGS = 12
 _UNHEARD_OF = 1e-3  # the share of absences beyond which the range says nothing any more
 
 
@@ -55,6 +57,25 @@ def left_s(gone_s: float, expected_s: tuple[float, float] | None) -> float:
     if still < _UNHEARD_OF:
         return gone_s
     return math.exp(middle + spread**2 / 2) * _above(past - spread) / still - gone_s
+
+
+@lru_cache(maxsize=4096)
+def outlasts_s(patience_s: float, expected_s: tuple[float, float] | None) -> float:
+    """The age from which on an absence is expected to last for more than so much longer."""
+    if expected_s is None:
+        return patience_s
+    young, old = 0.0, max(_LEAST_S, min(expected_s))
+    if left_s(young, expected_s) > patience_s:
+        return young
+    while left_s(old, expected_s) <= patience_s:
+        young, old = old, old * 2  # ends: what has outlasted everything lasts as long again
+    for _ in range(_HALVINGS):
+        age_s = (young + old) / 2
+        if left_s(age_s, expected_s) > patience_s:
+            old = age_s
+        else:
+            young = age_s
+    return old
 
 
 def _above(z: float) -> float:

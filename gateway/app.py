@@ -31,11 +31,12 @@ from gateway.identity import Names
 from gateway.keys import Terms, digest, read
 from gateway.limits import Limits, check
 from gateway.loop import LoopContext
-from gateway.metrics import FleetMetrics, MergedCollector, Metrics
+from gateway.metrics import FleetMetrics, MergedCollector, Metrics, RetentionMetrics
 from gateway.overview import Overview
 from gateway.program import Rule
 from gateway.program_readings import ProgramReadings
 from gateway.recognition import Recognition
+from gateway.retention import Retention
 from gateway.routes import Routes
 from gateway.sessions import Sessions
 from gateway.shared import SharedSessions
@@ -89,8 +90,20 @@ class Gateway:
             time.monotonic,
         )
         routes = Routes((engine.model for engine in engines), config.routing)
+        self.retention = Retention(
+            {engine.name: engine for engine in engines},
+            RetentionMetrics(self.registry),
+            time.monotonic,
+            enabled=config.retention.enabled,
+        )
         self.gate = self._gate()
-        way = Way(self.fleet, self.gate, partial(check, config.sessions.caps, time.monotonic))
+        way = Way(
+            self.fleet,
+            self.gate,
+            self.retention,
+            partial(check, config.sessions.caps, time.monotonic),
+            config.tools.weigh_kv,
+        )
         self.shared = SharedSessions(shared, config.sessions.idle_s) if shared else None
         self.desk = Desk(
             way, routes, self.sessions, self.queue, turns, self.metrics, shared=self.shared
@@ -106,7 +119,13 @@ class Gateway:
             return None
         rule = Rule(**programs.model_dump(exclude={"enabled"}))
         most = self.config.queue.waiting
-        return Gate(rule, self.queue, most_waiting=most, clock=time.monotonic)
+        return Gate(
+            rule,
+            self.queue,
+            most_waiting=most,
+            clock=time.monotonic,
+            set_aside=self.retention.set_aside,
+        )
 
     def knows(self, key: tuple[str, str]) -> bool:
         """Whether a client can come back to the session without naming it."""
@@ -116,6 +135,7 @@ class Gateway:
         """The session has ended: nothing of it is kept, and its context no longer counts."""
         self.recognition.forget(key)
         self.fleet.leave(key)
+        self.retention.forget(key)
         if self.gate is not None:
             self.gate.forget(key)
 

@@ -1,14 +1,15 @@
 """One request's way to the engines: every turn is placed anew, and tried again if that is safe."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from engine.errors import EngineError
-from engine.types import Call, ChoiceDone, Delta, Event, Finished, Started
+from engine.types import Call, Delta, Event, Finished, Started, ToolCall
 from gateway.fleet import Fleet, Member
 from gateway.gate import Gate, Pass, Wants
 from gateway.program import Used
+from gateway.retention import Retention
 from gateway.routes import Target
 from gateway.sessions import Phase, Session
 from gateway.timeline import Entry
@@ -23,8 +24,11 @@ class Way:
 
     fleet: Fleet
     gate: Gate | None
+    retention: Retention
     check: Callable[[Session], None]
     """Raises SessionSpent for a session that may have no more turns."""
+    weigh_kv: bool = True
+    """Whether tool calls weigh by the KV cache that waits for them."""
 
 
 class Dispatch:
@@ -40,6 +44,8 @@ class Dispatch:
         self._entry = entry
         self.name = ""
         """The engine of the last turn."""
+        self._offered: Collection[str] = ()
+        self._called: list[str] = []
 
     def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """Place the turn and generate.
@@ -51,15 +57,27 @@ class Dispatch:
         self._way.fleet.arrive()
         return self._events(call, self._place(call, set()))
 
+    def offer(self, tools: Collection[str]) -> None:
+        """A turn that calls one of these goes on without its client."""
+        self._offered = tools
+
     def away(self, expected_s: tuple[float, float]) -> None:
         """A tool has begun, and the session's next turn comes when it has ended."""
+        whole = self._way.retention.in_tool(self._session, expected_s)
         if self._way.gate is not None:
-            self._way.gate.expect(self.name, self._wants.key, expected_s)
+            self._way.gate.expect(self.name, self._wants.key, whole)
+
+    def weigh(self) -> float:
+        """What a tool call of the session weighs: more the more of a full cache it keeps."""
+        if self._way.gate is None or not self._way.weigh_kv:
+            return 1.0
+        return self._way.gate.weight(self.name, self._wants.key)
 
     def _place(self, call: Call, tried: set[str]) -> Member:
         member = self._way.fleet.place(self._session, self._target, call.body, tried)
         self.name = member.engine.name
         self._entry.place(self.name, self._session.why)
+        self._way.retention.coming(self._session)
         return member
 
     async def _events(self, call: Call, member: Member) -> AsyncGenerator[Event, None]:
@@ -74,6 +92,7 @@ class Dispatch:
                     aclosing(member.engine.generate(call)) as turn,
                 ):
                     self._session.phase = Phase.GENERATING
+                    self._called.clear()
                     event, waits = None, True
                     async for event in turn:
                         if type(event) is not Delta:
@@ -105,6 +124,7 @@ class Dispatch:
                 held = await stack.enter_async_context(turn)
                 self._entry.hold("admission", held.waited_s, _FULL)
                 current().let_in(held.waited_s)
+            self._way.retention.begins(self._session)
             member.in_flight += 1
             try:
                 yield held
@@ -116,12 +136,18 @@ class Dispatch:
             usage = event.usage
             self._session.turns += 1
             self._session.tokens += usage.prompt_tokens + usage.completion_tokens
+            # Before the client is told: it may return at once.
+            away_s = self._turn_ended()
             if held is not None:
                 cached = usage.cached_tokens
                 held.used = Used(usage.prompt_tokens, usage.completion_tokens, cached)
-        elif held is None:
-            pass
-        elif type(event) is Started:
+                held.away_s = away_s
+        elif type(event) is ToolCall:
+            self._called.append(event.name)
+        elif held is not None and type(event) is Started:
             held.started(event.prompt_tokens, event.cached_tokens)
-        elif type(event) is ChoiceDone:
-            held.answered = event.reason != "tool_calls"
+
+    def _turn_ended(self) -> tuple[float, float] | None:
+        theirs = [name for name in self._called if name not in self._offered]
+        goes_on = len(theirs) < len(self._called)
+        return self._way.retention.turn_ended(self._session, theirs, goes_on=goes_on)

@@ -11,13 +11,13 @@ Values and a passed-in clock only: no event loop, no engine. With C the pool and
   next turn will add. A head is admitted while the demand stays within `target` * C.
 - Setting aside: an idle program that returns in r seconds wastes its tokens for r; bringing it back
   costs the pool for C / R. Idle programs with r > `patience` * C / R go, the longest away first, if
-  that lets the head in. r is what the tool is expected to take still; of what nothing is known, it
-  is the time already away (what has lasted long will last long).
+  that lets the head in. r is what the absence, in a tool or at the client, is expected to last
+  still (`engine.outlook`).
 - Order of heads: those that have waited `bound_s` (they go whatever fits), then by class, then the
   tenant that holds least for its weight, then the program that started first; a second of waiting
   beyond `grace_s` counts as `aging` seconds of an earlier start.
-- Guard: turns that find less than half of their prompt cached say that the account is wrong, and
-  the target falls; when nearly all is found it rises again.
+- Guard: turns of admitted programs that find less than half of their context cached say that the
+  account is wrong, and the target falls; when nearly all is found it rises again.
 
 Sources: ThunderAgent (arXiv 2602.13692) for the account and the pause at tool boundaries, InferCept
 (arXiv 2402.01869) for weighing waste against recomputation, CONCUR (arXiv 2601.22705): the guard.
@@ -31,6 +31,7 @@ from gateway.guard import Guard
 from gateway.program import Program, Rule, Stand, Used
 
 _RATE_WEIGHT = 0.1
+_KNEE = 0.8  # of what may be filled: below it, waiting costs nobody anything
 _MEASURED_TOKENS = 256  # of prefill, from which on a first token's time tells the rate
 
 
@@ -50,6 +51,7 @@ class WorkingSet:
     _held: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _prefixes: Counter[int] = field(default_factory=Counter)
     _guard: Guard = field(init=False)
+    _set_aside: list[Program] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._guard = Guard(self.rule.target)
@@ -97,6 +99,23 @@ class WorkingSet:
             program.stand, program.since_s = Stand.WAITING, now
             self._heads[program.key] = program
 
+    def weight(self, program: Program) -> float:
+        """What a tool call of the program weighs: 1 + pressure * its context over the mean one.
+
+        Pressure rises from 0 at the knee to 1 at the target. What is set aside keeps nothing.
+        """
+        if not self.capacity or program.key not in self._admitted:
+            return 1.0
+        most = self.target * self.capacity
+        pressure = min(max((self.demand / most - _KNEE) / (1 - _KNEE), 0.0), 1.0)
+        mean = self._charges / len(self._admitted)
+        return 1 + pressure * program.charge / mean if mean > 0 else 1.0
+
+    def take_set_aside(self) -> list[Program]:
+        """Those that have been set aside since this was last asked."""
+        gone, self._set_aside = self._set_aside, []
+        return gone
+
     def grant(self, now: float) -> Program | None:
         """The next head, from now on admitted and running; None while it must wait."""
         if not self._heads:
@@ -119,8 +138,9 @@ class WorkingSet:
             program.stand, program.since_s = Stand.IDLE, now
         if used is None:
             return
-        if program.turns and self.capacity:
-            self._guard.take(used, self.ratio)
+        # What was set aside may well be lost, and contradicts nobody.
+        if self.capacity and (due := min(program.kept, used.prompt)):
+            self._guard.take(due, min(used.cached, due), self.ratio)
         program.take(used)
         self._count(program)
 
@@ -152,7 +172,11 @@ class WorkingSet:
             return None
         bounds = [head.since_s + self.rule.bound_s for head in self._heads.values()]
         patience_s = self._patience_s
-        idle = [p.since_s + patience_s for p in self._idle() if p.returns_in_s(now) <= patience_s]
+        idle = [
+            program.outlasts_at_s(patience_s, now)
+            for program in self._idle()
+            if program.returns_in_s(now) <= patience_s
+        ]
         return max(min(bounds + idle), now)
 
     @property
@@ -204,6 +228,8 @@ class WorkingSet:
             return False
         for program in gone:
             self._drop(program)
+            program.kept = 0
+        self._set_aside += gone
         self.set_aside += len(gone)
         return True
 

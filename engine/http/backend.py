@@ -27,6 +27,7 @@ from engine.http.parsing import Parsing
 from engine.http.passing import Passing, Renaming, whole
 from engine.http.translate import from_status
 from engine.http.wire import cards, encode
+from engine.outlook import Outlook
 from engine.probe import answer_token
 from engine.types import Call, EngineLoad, Event, Finished
 
@@ -186,6 +187,9 @@ class HttpEngine:
         if self._load is None or self._looks >= STALE_LOOKS:
             return EngineLoad(running=self._in_flight)
         return self._load
+
+    def expect(self, outlook: Outlook) -> None:
+        """Do nothing: no server has an interface that would take it."""
 
     async def check_health(self, timeout_s: float) -> None:
         """Return when the server answers at all. Raises EngineAway, or TimeoutError."""
