@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 from fastapi import FastAPI
@@ -31,7 +32,13 @@ from gateway.identity import Names
 from gateway.keys import Terms, digest, read
 from gateway.limits import Limits, check
 from gateway.loop import LoopContext
-from gateway.metrics import FleetMetrics, MergedCollector, Metrics, RetentionMetrics
+from gateway.metrics import (
+    FleetMetrics,
+    MergedCollector,
+    Metrics,
+    RetentionMetrics,
+    StandbyMetrics,
+)
 from gateway.overview import Overview
 from gateway.program import Rule
 from gateway.program_readings import ProgramReadings
@@ -40,6 +47,7 @@ from gateway.retention import Retention
 from gateway.routes import Routes
 from gateway.sessions import Sessions
 from gateway.shared import SharedSessions
+from gateway.standby import Standby
 from gateway.store import MemoryStore, Store
 from gateway.timeline import Timeline
 from gateway.tool_client import ToolClient, ToolClientConfig
@@ -89,7 +97,6 @@ class Gateway:
             FleetMetrics(self.registry),
             time.monotonic,
         )
-        routes = Routes((engine.model for engine in engines), config.routing)
         self.retention = Retention(
             {engine.name: engine for engine in engines},
             RetentionMetrics(self.registry),
@@ -97,13 +104,18 @@ class Gateway:
             enabled=config.retention.enabled,
         )
         self.gate = self._gate()
-        way = Way(
+        self.standby = Standby(
             self.fleet,
             self.gate,
-            self.retention,
-            partial(check, config.sessions.caps, time.monotonic),
-            config.tools.weigh_kv,
+            self.sessions,
+            config.spares,
+            StandbyMetrics(self.registry),
+            clock=time.monotonic,
+            wall=partial(datetime.now, UTC),
         )
+        routes = Routes((engine.model for engine in engines), config.routing)
+        may_go_on = partial(check, config.sessions.caps, time.monotonic)
+        way = Way(self.fleet, self.gate, self.retention, may_go_on, config.tools.weigh_kv)
         self.shared = SharedSessions(shared, config.sessions.idle_s) if shared else None
         self.desk = Desk(
             way, routes, self.sessions, self.queue, turns, self.metrics, shared=self.shared
@@ -118,14 +130,8 @@ class Gateway:
         if not programs.enabled:
             return None
         rule = Rule(**programs.model_dump(exclude={"enabled"}))
-        most = self.config.queue.waiting
-        return Gate(
-            rule,
-            self.queue,
-            most_waiting=most,
-            clock=time.monotonic,
-            set_aside=self.retention.set_aside,
-        )
+        most, aside = self.config.queue.waiting, self.retention.set_aside
+        return Gate(rule, self.queue, most_waiting=most, clock=time.monotonic, set_aside=aside)
 
     def knows(self, key: tuple[str, str]) -> bool:
         """Whether a client can come back to the session without naming it."""
@@ -178,6 +184,7 @@ class Gateway:
                 for member in self.fleet.members.values()
                 for watch in (self._watch(member.engine), self.fleet.recover(member))
             ]
+            watches.append(watching.create_task(self.standby.run()))
             try:
                 yield
             finally:
@@ -282,7 +289,7 @@ def create_app(gateway: Gateway) -> Front:
     )
     admin_key = config.admin_key.get_secret_value() if config.admin_key is not None else None
     admin = Admin(admin_key)
-    pages.include_router(engines.routes(gateway.fleet, admin))
+    pages.include_router(engines.routes(gateway.fleet, gateway.standby, admin))
     seen = Overview(desk, gateway.timeline, gateway.tools, time.monotonic)
     watch = page.Watch(page.Gate(access, admin, time.time), seen, lambda: gateway.stopping)
     pages.include_router(page.routes(watch))

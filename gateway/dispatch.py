@@ -5,11 +5,12 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from engine.errors import EngineError
-from engine.types import Call, Delta, Event, Finished, Started, ToolCall
+from engine.types import Call, Event, Finished, ToolCall
 from gateway.fleet import Fleet, Member
 from gateway.gate import Gate, Pass, Wants
 from gateway.program import Used
 from gateway.retention import Retention
+from gateway.router import Standing
 from gateway.routes import Target
 from gateway.sessions import Phase, Session
 from gateway.timeline import Entry
@@ -84,6 +85,8 @@ class Dispatch:
         fleet = self._way.fleet
         tried: set[str] = set()
         while True:
+            if member.standing is Standing.ASLEEP:  # since it was placed
+                member = self._place(call, tried)
             begun = False
             try:
                 async with (
@@ -95,9 +98,13 @@ class Dispatch:
                     self._called.clear()
                     event, waits = None, True
                     async for event in turn:
-                        if type(event) is not Delta:
-                            self._note(held, event)
+                        if held is not None and not begun:
+                            held.begins()
                         begun = True
+                        if type(event) is ToolCall:
+                            self._called.append(event.name)
+                        elif type(event) is Finished:
+                            self._note(held, call, event)
                         if waits:
                             waits = not work.begins(event)
                         yield event
@@ -118,6 +125,7 @@ class Dispatch:
         """A place at the engine, once the session's program fits its cache."""
         capacity = member.engine.load().kv_tokens
         async with AsyncExitStack() as stack:
+            stack.enter_context(member.claimed())
             held = None
             if self._way.gate is not None and capacity:
                 turn = self._way.gate.turn(member.engine.name, capacity, self._wants)
@@ -131,23 +139,19 @@ class Dispatch:
             finally:
                 member.in_flight -= 1
 
-    def _note(self, held: Pass | None, event: Event) -> None:
-        if type(event) is Finished:
-            usage = event.usage
-            self._session.turns += 1
-            self._session.tokens += usage.prompt_tokens + usage.completion_tokens
-            # Before the client is told: it may return at once.
-            away_s = self._turn_ended()
-            if held is not None:
-                cached = usage.cached_tokens
-                held.used = Used(usage.prompt_tokens, usage.completion_tokens, cached)
-                held.away_s = away_s
-        elif type(event) is ToolCall:
-            self._called.append(event.name)
-        elif held is not None and type(event) is Started:
-            held.started(event.prompt_tokens, event.cached_tokens)
-
-    def _turn_ended(self) -> tuple[float, float] | None:
+    def _note(self, held: Pass | None, call: Call, event: Finished) -> None:
+        usage = event.usage
+        self._session.turns += 1
+        self._session.tokens += usage.prompt_tokens + usage.completion_tokens
+        # Before the client is told: it may return at once.
         theirs = [name for name in self._called if name not in self._offered]
         goes_on = len(theirs) < len(self._called)
-        return self._way.retention.turn_ended(self._session, theirs, goes_on=goes_on)
+        away_s = self._way.retention.turn_ended(self._session, theirs, goes_on=goes_on)
+        if held is None:
+            return
+        held.away_s = away_s
+        if usage.prompt_tokens:  # servers may keep it to themselves
+            cached = usage.cached_tokens if usage.knows_cached else None
+            held.used = Used(usage.prompt_tokens, usage.completion_tokens, cached)
+        if call.stream:
+            held.measure()

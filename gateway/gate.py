@@ -119,6 +119,13 @@ class Gate:
         for door in self._doors.values():
             self._leave(door, key)
 
+    def give_up(self, engine: str) -> None:
+        """The engine's cache is empty: what idle programs had there counts no more."""
+        door = self._doors.get(engine)
+        if door is not None:
+            for key in list(door.programs):
+                self._leave(door, key)
+
     def _leave(self, door: _Door, key: Hashable) -> None:
         program = door.programs.get(key)
         if program is not None and not program.running and not program.asking:
@@ -133,8 +140,7 @@ class Gate:
             for future in door.waiting.pop(program.key):
                 if not future.done():
                     future.set_result(None)
-        for aside in door.set.take_set_aside():
-            self._set_aside(aside.key)
+        self._tell(door)
         if door.timer is not None:
             door.timer.cancel()
             door.timer = None
@@ -142,12 +148,17 @@ class Gate:
             loop = asyncio.get_running_loop()
             door.timer = loop.call_later(max(until - now, 1e-3), self.look, door)
 
+    def _tell(self, door: _Door) -> None:
+        for aside in door.set.take_set_aside():
+            self._set_aside(aside.key)
+
     async def wait(self, door: _Door, program: Program, tokens: int, wants: Wants) -> None:
         """Return when the program may run one more turn, which is then running."""
         if self._closed:
             raise Stopping("the gateway is shutting down; try another one")
         door.set.ask(program, tokens, self.clock())
         if not program.asking:
+            self._tell(door)
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         door.waiting[program.key].append(granted)
@@ -217,10 +228,12 @@ class Pass:
     wants: Wants
     waited_s: float = 0.0
     used: Used | None = None
-    """What the turn has cost, told before it ends; None where it failed."""
+    """What the turn has cost, told before it ends; None where it failed, or nobody knows: then the
+    size of the request stands for it."""
     away_s: tuple[float, float] | None = None
     """When its client is expected back; None where the turn goes on without it, or failed."""
     _began_s: float = 0.0
+    _first_s: float = 0.0
 
     async def enter(self, tokens: int) -> None:
         """Wait for a turn of about so many tokens."""
@@ -229,9 +242,15 @@ class Pass:
         self._began_s = self.gate.clock()
         self.waited_s = self._began_s - asked_s
 
-    def started(self, prompt: int, cached: int) -> None:
-        """The first token has come."""
-        self.door.set.measure(prompt - cached, self.gate.clock() - self._began_s)
+    def begins(self) -> None:
+        """The first event has come."""
+        self._first_s = self.gate.clock()
+
+    def measure(self) -> None:
+        """Learn how fast prompts are computed; of a stream only, which begins with a token."""
+        used = self.used
+        if used is not None and used.cached is not None:
+            self.door.set.measure(used.prompt - used.cached, self._first_s - self._began_s)
 
     def leave(self) -> None:
         """The turn has ended."""

@@ -31,7 +31,10 @@ async def started_in(pool: int, weigh_kv: bool) -> list[str]:
 
     service = stand(Act(run, "note"), slots=1, reserve=0, shutdown_s=0)
     engine = ScriptedEngine(
-        turn(call("gate"), reason="tool_calls", usage=USED), note("small"), note("large"), turn(text("so"))
+        turn(call("gate"), reason="tool_calls", usage=USED),
+        note("small"),
+        note("large"),
+        turn(text("so")),
     )
     engine.kv_tokens = pool
     async with running(service.parts) as service.url, asyncio.TaskGroup() as asking:
