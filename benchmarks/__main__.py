@@ -2,6 +2,7 @@
 
 import argparse
 
+from benchmarks.agents.command import AGENTS
 from benchmarks.commands import Command
 from benchmarks.hop import HOP
 from benchmarks.identity import IDENTITY
@@ -19,6 +20,7 @@ COMMANDS: tuple[Command, ...] = (
     TOOLS_SPEED,
     TOOLS_SOAK,
     IDENTITY,
+    AGENTS,
 )
 
 
