@@ -16,8 +16,12 @@ from vllm.parser.abstract_parser import DelegatingParser, Parser
 from vllm.renderers.base import BaseRenderer
 from vllm.renderers.chat_utils import make_tool_call_id
 from vllm.renderers.online_renderer import OnlineRenderer
+from vllm.v1.core.block_pool import BlockPool
+from vllm.v1.core.kv_cache_coordinator import KVCacheCoordinator
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.core import EngineCoreProc
+from vllm.v1.engine.core_client import AsyncMPClient
 from vllm.v1.metrics.loggers import PrometheusStatLogger, StatLoggerBase
 from vllm.v1.metrics.stats import IterationStats, SchedulerStats
 
@@ -56,6 +60,12 @@ def test_the_minor_version_is_the_one_this_was_written_for() -> None:
         (Parser.count_reasoning_tokens, {"token_ids"}),
         (StatLoggerBase.record, {"scheduler_stats", "iteration_stats", "engine_idx"}),
         (Scheduler.__init__, {"vllm_config"}),
+        (Scheduler._free_request_blocks, {"request"}),
+        (Scheduler._free_request, {"request"}),
+        (Scheduler.add_request, {"request"}),
+        (Scheduler.reset_prefix_cache, set()),
+        (KVCacheCoordinator.get_blocks, {"request_id"}),
+        (AsyncMPClient.call_utility_async, {"method"}),
         (envs.enable_envs_cache, set()),
         (envs.disable_envs_cache, set()),
     ],
@@ -93,3 +103,14 @@ def test_vllms_tool_call_ids_are_random_enough_to_lead_back_to_a_session() -> No
     assert is_opaque(make_tool_call_id(), "search")
     for name in ("search", "search_the_whole_library"):
         assert not is_opaque(make_tool_call_id("kimi_k2", name, 10), name)
+
+
+def test_blocks_are_handed_out_at_the_one_door_that_retention_watches() -> None:
+    source = inspect.getsource(BlockPool)
+    assert source.count("free_block_queue.popleft_n(") == 1
+    assert source.count("free_block_queue.popleft(") == 1  # the null block, once
+    assert "free_block_queue.remove(block)" in inspect.getsource(BlockPool.touch)
+
+
+def test_a_word_to_the_engines_core_is_a_method_of_its_process() -> None:
+    assert "getattr(self, method_name)" in inspect.getsource(EngineCoreProc)

@@ -1,0 +1,247 @@
+"""Keeps the account of whose blocks the KV cache holds, and names those to give up next."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import chain as joined
+from operator import is_
+from time import monotonic
+
+from vllm.v1.core.block_pool import BlockPool
+from vllm.v1.core.kv_cache_utils import KVCacheBlock
+
+from engine.outlook import Outlook
+from engine.vllm.plugin.free_queue import FreeQueue
+from engine.vllm.plugin.recompute import Recompute
+from engine.vllm.plugin.tenure import Chain, Session, rank
+
+MOST_SESSIONS = 8192
+_MOST_CHAINS = 4  # of one session: parallel conversations under one name, and edited histories
+_MOST_DISOWNED = 1024
+_RANK_S = 0.25  # an order this old is still good: values change over seconds
+
+Blocks = Chain[KVCacheBlock]
+_STANDS = ("done", "nobody", "aside", "away", "queued")
+
+
+class Keeper:
+    """Retention for one block pool. Not thread-safe: EngineCore's own thread calls it.
+
+    Soft only: it holds no references, so no allocation can fail for it, and a wrong guess costs
+    one computation. With no session named it does nothing at all.
+    """
+
+    def __init__(
+        self, pool: BlockPool, *, clock: Callable[[], float] = monotonic, enabled: bool = True
+    ) -> None:
+        self.clock = clock
+        self.recompute = Recompute()
+        self.evicted: Counter[str] = Counter()
+        """Blocks given up, by how their session stood."""
+        self.returned = 0
+        """Blocks that were given up before their session came back for them."""
+        self._enabled = enabled and pool.enable_caching
+        self._pool = pool
+        self._claims = [0] * pool.num_gpu_blocks
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._chains: dict[Session | None, list[Blocks]] = {None: []}
+        self._order: list[tuple[tuple[int, float], Blocks]] = []
+        self._ordered_s = float("-inf")
+        self._changed = False
+        """Whether the order lacks something."""
+        self._queue = FreeQueue(
+            pool.free_block_queue.get_all_free_blocks(), self._claims, self._victims
+        )
+        pool.free_block_queue = self._queue
+
+    # What the scheduler tells.
+
+    def arrive(self, name: str | None) -> None:
+        """A turn of a session has come; None for a request of nobody, who claims nothing."""
+        if name is None or not self._enabled:
+            return
+        session = self._sessions.get(name)
+        if session is None:
+            session = self._sessions[name] = Session(name, self.clock())
+            self._chains[session] = []
+            self._queue.is_plain = False
+            self._bound()
+        self._sessions.move_to_end(name)
+        self.returned += session.evicted
+        session.arrive(self.clock())
+        self._changed = True
+
+    def hold(self, name: str | None, groups: Sequence[Sequence[KVCacheBlock]], tokens: int) -> None:
+        """A request gives its blocks back, at its end or because it is preempted."""
+        session = self._sessions.get(name) if name is not None else None
+        if session is None or not (blocks := _in_order(groups)):
+            return
+        hashes: list[object] = [block.block_hash for block in blocks]
+        new = Chain(session, self.clock(), tokens, blocks, hashes)
+        chains = self._chains[session]
+        for old in chains:
+            old.is_newest = False
+        for old in chains:
+            if _extends(old, new):  # cut off before it got as far as the turn before
+                chains.remove(old)
+                chains.append(old)
+                old.is_newest = True
+                return
+            if _extends(new, old):
+                chains.remove(old)
+                blocks = blocks[len(old.blocks) :]
+                break
+        for block in blocks:
+            self._claims[block.block_id] += 1
+        chains.append(new)
+        self._changed = True
+        if len(chains) > _MOST_CHAINS:
+            self._disown(chains.pop(0))
+
+    def leave(self, name: str | None) -> None:
+        """A turn of a session has ended."""
+        session = self._sessions.get(name) if name is not None else None
+        if session is not None:
+            session.leave(self.clock())
+            self._changed = True
+
+    def expect(self, outlooks: Sequence[Outlook]) -> None:
+        """The gateway tells what it knows; of sessions that are not known here it is moot."""
+        now = self.clock()
+        for outlook in outlooks:
+            session = self._sessions.get(outlook.session)
+            if session is not None:
+                session.expect(outlook, now)
+                self._changed = True
+
+    def clear(self) -> None:
+        """The cache was emptied."""
+        for chains in self._chains.values():
+            chains.clear()
+        self._claims[:] = [0] * len(self._claims)
+        self._order.clear()
+
+    def counts(self) -> dict[str, int]:
+        """What was given up so far, in blocks, and for how many sessions account is kept."""
+        return {
+            "sessions": len(self._sessions),
+            "returned": self.returned,
+            **{f"evicted_{stand}": self.evicted[stand] for stand in _STANDS},
+        }
+
+    def stats(self) -> dict[str, int]:
+        """The same, and how many contexts and blocks are accounted for; looks at all of them."""
+        return {
+            **self.counts(),
+            "chains": sum(map(len, self._chains.values())),
+            "claimed": sum(1 for claims in self._claims if claims),
+        }
+
+    # Who goes.
+
+    def _victims(self, n: int) -> list[KVCacheBlock]:
+        """Take up to n blocks out of the free queue, the least valuable first."""
+        now = self.clock()
+        taken: list[KVCacheBlock] = []
+        if not 0 <= now - self._ordered_s < _RANK_S:
+            self._sort(now)
+        self._take_ranked(n, taken)
+        if len(taken) < n and self._changed:
+            self._sort(now)
+            self._take_ranked(n, taken)
+        return taken
+
+    def _take_ranked(self, n: int, taken: list[KVCacheBlock]) -> None:
+        while self._order and len(taken) < n:
+            (tier, _), chain = self._order[-1]
+            if not _has_come(chain, tier):
+                self._take(chain, tier, n - len(taken), taken)
+                if len(taken) == n:
+                    return
+            self._order.pop()
+
+    def _sort(self, now: float) -> None:
+        per_token = self.recompute.per_token
+        self._order = [
+            (rank(chain, now, per_token(chain.tokens)), chain)
+            for chain in joined.from_iterable(self._chains.values())
+        ]
+        self._order.sort(key=lambda ranked: ranked[0], reverse=True)
+        self._ordered_s = now
+        self._changed = False
+
+    def _take(self, chain: Blocks, tier: int, n: int, taken: list[KVCacheBlock]) -> None:
+        """Take up to n blocks of a context from its end, as far as nobody else claims them."""
+        blocks, hashes, claims = chain.blocks, chain.hashes, self._claims
+        before = len(taken)
+        while blocks and len(taken) - before < n:
+            block = blocks[-1]
+            if block.block_hash is hashes[-1]:
+                if block.ref_cnt:
+                    break
+                if claims[block.block_id] > 1:
+                    claims[block.block_id] -= 1
+                else:
+                    self._queue.remove(block)
+                    taken.append(block)
+            blocks.pop()
+            hashes.pop()
+        count = len(taken) - before
+        self.evicted[_STANDS[tier]] += count
+        if chain.session is not None and chain.is_newest:
+            chain.session.evicted += count
+        if not blocks:
+            self._drop(chain)
+
+    # The books.
+
+    def _drop(self, chain: Blocks) -> None:
+        """Nothing of a context is left."""
+        chains = self._chains[chain.session]
+        if chain in chains:
+            chains.remove(chain)
+
+    def _disown(self, chain: Blocks) -> None:
+        """A context that no session has any more; of too many the oldest is nobody's."""
+        chain.session = None
+        nobodys = self._chains[None]
+        nobodys.append(chain)
+        if len(nobodys) > _MOST_DISOWNED:
+            oldest = nobodys.pop(0)
+            for block, content in zip(oldest.blocks, oldest.hashes, strict=True):
+                if block.block_hash is content:
+                    self._claims[block.block_id] -= 1
+
+    def _bound(self) -> None:
+        """Forget who has not come for longest."""
+        while len(self._sessions) > MOST_SESSIONS:
+            name = next((n for n, session in self._sessions.items() if not session.turns), None)
+            if name is None:
+                return
+            for chain in self._chains.pop(self._sessions.pop(name)):
+                self._disown(chain)
+
+
+def _in_order(groups: Sequence[Sequence[KVCacheBlock]]) -> list[KVCacheBlock]:
+    """The cached blocks of all KV cache groups, by their place in the context."""
+    if len(groups) == 1:
+        return [block for block in groups[0] if block.block_hash is not None]
+    cached = [
+        block
+        for group in groups
+        for block in group
+        if block.block_hash is not None and not block.is_null
+    ]
+    return sorted(cached, key=lambda block: block.block_hash_num_tokens or 0)
+
+
+def _extends(new: Blocks, old: Blocks) -> bool:
+    """Whether a context goes on from where another ended, over the very same blocks.
+
+    A block's hash is an object of its own: what is filled anew, be it with the same, has another.
+    """
+    return len(new.hashes) >= len(old.hashes) and all(map(is_, new.hashes, old.hashes))
+
+
+def _has_come(chain: Blocks, tier: int) -> bool:
+    """Whether a session has come back since its context was ranked."""
+    return tier < 4 and chain.is_newest and chain.session is not None and chain.session.turns > 0

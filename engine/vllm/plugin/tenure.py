@@ -1,0 +1,89 @@
+"""Whose KV blocks are worth most: what the engine knows of sessions, as values and a clock."""
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from engine.outlook import Outlook, Stand, left_s
+
+T = TypeVar("T")
+
+SOON_S = 0.05
+"""Nobody is needed sooner than this."""
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One agent's program, as far as its blocks go."""
+
+    name: str
+    arrived_s: float
+    """When its last turn came."""
+    turns: int = 0
+    """Turns that wait or run in the engine now."""
+    stand: Stand = "away"
+    since_s: float = 0.0
+    expected_s: tuple[float, float] | None = None
+    is_told: bool = False
+    """Whether something was told of it since its last turn came."""
+    evicted: int = 0
+    """Blocks it has lost since its last turn ended."""
+
+    def arrive(self, now: float) -> None:
+        """A turn has come to the engine."""
+        self.turns += 1
+        self.arrived_s = now
+        self.is_told = False
+        self.evicted = 0
+
+    def leave(self, now: float) -> None:
+        """A turn has ended. What comes next is not known, unless it was told while it ran."""
+        self.turns -= 1
+        if not self.turns and not self.is_told:
+            self.stand, self.since_s, self.expected_s = "away", now, None
+
+    def expect(self, outlook: Outlook, now: float) -> None:
+        """Something was told of it."""
+        self.is_told = True
+        self.stand, self.expected_s = outlook.stand, outlook.expected_s
+        self.since_s = now - outlook.gone_s
+
+    def left_s(self, now: float) -> float:
+        """Seconds until its next turn is expected."""
+        return left_s(max(now - self.since_s, 0.0), self.expected_s)
+
+
+@dataclass(slots=True, eq=False)
+class Chain(Generic[T]):
+    """The blocks of one context, from its beginning to its end."""
+
+    session: Session | None
+    """None for a context of nobody."""
+    ended_s: float
+    """When the last turn over it ended."""
+    tokens: int
+    blocks: list[T] = field(default_factory=list)
+    hashes: list[object] = field(default_factory=list)
+    """What each block held when the turn ended. A block that holds something else is lost."""
+    is_newest: bool = True
+    """Whether it is the session's newest context; others are not expected to be needed."""
+
+
+def rank(chain: Chain[T], now: float, cost_per_token: float) -> tuple[int, float]:
+    """The lower, the earlier its blocks are given up.
+
+    Finished sessions go first, then what belongs to nobody, then sessions that admission has set
+    aside, then those that wait for a tool or their client: of these, who is worth least. What a
+    token is worth is the time it takes to compute it again over the time until it is needed.
+    Turns that wait in the engine come last, and of them the one that came last goes first.
+    """
+    session = chain.session
+    if session is None:
+        return 1, chain.ended_s
+    if not chain.is_newest:
+        return 3, cost_per_token / max(now - chain.ended_s, SOON_S)
+    if session.turns:
+        return 4, -session.arrived_s
+    if session.stand == "done":
+        return 0, session.since_s
+    worth = cost_per_token / max(session.left_s(now), SOON_S)
+    return (2 if session.stand == "aside" else 3), worth
