@@ -11,6 +11,10 @@ from gateway.working_set import WorkingSet
 class Door(Protocol):
     """What the simulation asks of a gate; sessions are numbers, sizes real tokens."""
 
+    @property
+    def set_aside(self) -> int:
+        """How often a session was set aside."""
+
     def ask(self, session: int, tokens: int, now: float) -> None:
         """A session wants a turn with a prompt of so many tokens."""
 
@@ -37,6 +41,7 @@ class Door(Protocol):
 class Open:
     """No gate."""
 
+    set_aside: int = 0
     _asked: list[int] = field(default_factory=list)
 
     def ask(self, session: int, tokens: int, now: float) -> None:
@@ -74,6 +79,11 @@ class Programs:
         self._programs: dict[Hashable, Program] = {}
         self._entered: list[int] = []
         self._idle: dict[int, Program] = {}
+
+    @property
+    def set_aside(self) -> int:
+        """As the account says."""
+        return self.set.set_aside
 
     def ask(self, session: int, tokens: int, now: float) -> None:
         """An admitted program's turn enters, another's waits."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from vllm.config import CacheConfig, DeviceConfig, ModelConfig, SchedulerConfig, VllmConfig
 from vllm.sampling_params import SamplingParams
-from vllm.v1.core.kv_cache_utils import BlockHash, KVCacheBlock
+from vllm.v1.core.kv_cache_utils import BlockHash
 from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheGroupSpec
 from vllm.v1.outputs import ModelRunnerOutput
@@ -87,8 +87,6 @@ class Engine:
         self.steps = 0
         self.preemptions = 0
         self.scheduler = _scheduler(shape, make)
-        self.before_free: Callable[[Run, Sequence[KVCacheBlock]], None] | None = None
-        """Hears of a turn that ends, and of its blocks, before these are given back."""
         self._clock = clock
         self._runs: dict[str, Run] = {}
 
@@ -136,7 +134,6 @@ class Engine:
         for run in runs:
             if run.began_s is None:
                 run.began_s = began_s
-        self._tell(runs, sampled)
         names = list(output.num_scheduled_tokens)
         tokens = [[ANSWER] if has else [] for has in sampled]
         places = {name: place for place, name in enumerate(names)}
@@ -164,15 +161,6 @@ class Engine:
             chunks.append(Chunk(count * scale, before * scale))
         steps = scale if decoding else 0
         return self._clock.steps_s(steps, decoding, context * scale, chunks)
-
-    def _tell(self, runs: Sequence[Run], sampled: Sequence[bool]) -> None:
-        if self.before_free is None:
-            return
-        for run, has in zip(runs, sampled, strict=True):
-            request = run.request
-            if has and request.num_output_tokens + 1 >= request.max_tokens:
-                (blocks,) = self.scheduler.kv_cache_manager.get_blocks(request.request_id).blocks
-                self.before_free(run, blocks)
 
     def _advance(self, run: Run, step: Step) -> None:
         if run.first_s is None:

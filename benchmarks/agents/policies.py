@@ -1,13 +1,14 @@
 """The policies that are compared, by name."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from benchmarks.agents.knowledge import Kind
 from gateway.program import Rule
 
 Order: TypeAlias = Literal["fcfs", "program", "least-served"]
-Gate: TypeAlias = Literal["none", "working-set", "thunder"]
+Gate: TypeAlias = Literal["none", "programs", "thunder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,8 @@ class Policy:
     name: str
     gate: Gate = "none"
     rule: Rule = field(default_factory=Rule)
+    half_life_s: float = math.inf
+    """In which the weight of a session in a tool halves, for the gate `thunder`."""
     order: Order = "fcfs"
     retention: bool = False
     knows: Kind = "events"
@@ -30,20 +33,40 @@ class Policy:
 
 def capped(load: float) -> Policy:
     """A fixed number of sessions at once: as many as make the load."""
-    return Policy(f"cap {load:g}", cap_load=load)
+    return Policy(f"{CAP} {load:g}", cap_load=load)
 
 
-VANILLA = "vanilla"
+def _known(policy: Policy) -> tuple[Policy, ...]:
+    kinds: tuple[Kind, ...] = ("events", "table", "noisy", "perfect")
+    return tuple(replace(policy, name=f"{policy.name}, {kind}", knows=kind) for kind in kinds)
+
+
+VANILLA, CAP, CLAIRVOYANT = "vanilla", "cap", "clairvoyant"
+
+_BOTH = Policy("gate + retention", gate="programs", retention=True)
+_RULES = (
+    Rule(target=0.8),
+    Rule(target=0.95, patience=0.25),
+    Rule(target=0.95, patience=16.0),
+    Rule(target=1.1),
+)
 POLICIES: dict[str, Policy] = {
     policy.name: policy
     for policy in (
         Policy(VANILLA),
         Policy("program order", order="program"),
         Policy("least served", order="least-served"),
-        Policy("gate, events", gate="working-set"),
-        Policy("gate, table", gate="working-set", knows="table"),
-        Policy("gate, noisy", gate="working-set", knows="noisy"),
-        Policy("gate, perfect", gate="working-set", knows="perfect"),
+        Policy("thunder gate", gate="thunder"),
+        Policy("thunder gate, decay", gate="thunder", half_life_s=1.0),
+        Policy("pins of 15 s", order="program", pin_s=15.0),
+        Policy("gate, events", gate="programs"),
+        Policy("gate, table", gate="programs", knows="table"),
+        *_known(Policy("retention", retention=True)),
+        *_known(_BOTH),
+        *(
+            replace(_BOTH, name=f"{CLAIRVOYANT} {number}", knows="perfect", rule=rule)
+            for number, rule in enumerate(_RULES, 1)
+        ),
         Policy("unbounded pool", unbounded=True),
     )
 }

@@ -43,4 +43,5 @@ class Play:
     steps: int
     preemptions: int
     set_aside: int
-    evictions: dict[str, int] = field(default_factory=dict)
+    evicted: dict[str, int] = field(default_factory=dict)
+    """What retention counts, in blocks."""
