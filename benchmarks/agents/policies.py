@@ -31,17 +31,14 @@ class Policy:
     """A pool that holds everything."""
 
 
-def capped(load: float) -> Policy:
-    """A fixed number of sessions at once: as many as make the load."""
-    return Policy(f"{CAP} {load:g}", cap_load=load)
-
-
 def _known(policy: Policy) -> tuple[Policy, ...]:
     kinds: tuple[Kind, ...] = ("events", "table", "noisy", "perfect")
     return tuple(replace(policy, name=f"{policy.name}, {kind}", knows=kind) for kind in kinds)
 
 
 VANILLA, CAP, CLAIRVOYANT = "vanilla", "cap", "clairvoyant"
+CLAIRVOYANT_CAP = f"{CLAIRVOYANT} {CAP}"
+OURS = "gate + retention, table"
 
 _BOTH = Policy("gate + retention", gate="programs", retention=True)
 _RULES = (
@@ -70,3 +67,18 @@ POLICIES: dict[str, Policy] = {
         Policy("unbounded pool", unbounded=True),
     )
 }
+
+
+def named(name: str) -> Policy:
+    """The policy of that name; `cap LOAD` is a fixed number of sessions at once, as many as make
+    the load, and `clairvoyant cap LOAD` the same with retention that knows all gaps.
+
+    Raises:
+        KeyError: there is no such policy.
+    """
+    words, _, load = name.rpartition(" ")
+    if words == CAP:
+        return Policy(name, cap_load=float(load))
+    if words == CLAIRVOYANT_CAP:
+        return Policy(name, cap_load=float(load), retention=True, knows="perfect")
+    return POLICIES[name]

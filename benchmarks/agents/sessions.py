@@ -66,9 +66,21 @@ def mean_context(scripts: Sequence[Script]) -> float:
     """Tokens of a live session, averaged over its time on an engine that never waits."""
     weighed = total_s = 0.0
     for script in scripts:
-        for turn, after in zip(script, (*script[1:], None), strict=True):
-            service_s = _LEAST_SERVICE_S + turn.answer / _DECODE_RATE
-            spent_s = service_s + (after.gap_s if after else 0.0)
-            weighed += turn.context * spent_s
-            total_s += spent_s
+        for turn, stay_s in zip(script, _stays_s(script), strict=True):
+            weighed += turn.context * stay_s
+            total_s += stay_s
     return weighed / total_s
+
+
+def spent_s(script: Script) -> float:
+    """How long a session takes on an engine that never waits."""
+    return sum(_stays_s(script))
+
+
+def _stays_s(script: Script) -> list[float]:
+    """How long each turn and the gap behind it take."""
+    gaps_s = [*(turn.gap_s for turn in script[1:]), 0.0]
+    return [
+        _LEAST_SERVICE_S + turn.answer / _DECODE_RATE + gap_s
+        for turn, gap_s in zip(script, gaps_s, strict=True)
+    ]

@@ -1,9 +1,12 @@
 """The figures of one run."""
 
 import statistics
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+
+from xxhash import xxh3_64_hexdigest
 
 from benchmarks.agents.records import Play, SessionRecord, TurnRecord
 
@@ -64,6 +67,8 @@ class Outcome:
     """What they and others had to compute again."""
     classes_p95_s: list[float]
     """The 95th percentile of session times: of short, middle and long sessions, by tokens."""
+    schedule: str
+    """Digest of when every turn began, had its first token, and ended."""
     steps: int
     cpu_s: float
 
@@ -95,9 +100,15 @@ def tally(play: Play, live: int, cpu_s: float) -> Outcome:
         returned=sum(gone > turn.kept / 2 for gone, turn in zip(lost, turns, strict=True)),
         returned_tokens=sum(lost),
         classes_p95_s=_classes(play.sessions, times),
+        schedule=_digest(turns),
         steps=play.steps,
         cpu_s=cpu_s,
     )
+
+
+def _digest(turns: Sequence[TurnRecord]) -> str:
+    times = array("d", [s for turn in turns for s in (turn.began_s, turn.first_s, turn.ended_s)])
+    return xxh3_64_hexdigest(times.tobytes())
 
 
 def arriving(play: Play, live: int) -> Play:
