@@ -13,6 +13,7 @@ import msgspec
 Stand: TypeAlias = Literal["away", "coming", "aside", "done"]
 
 _Z90 = 1.2815515655446004  # the ninth decile of the standard normal law
+_ROOT2 = math.sqrt(2)
 _LEAST_S = 1e-3
 _SURE = 1e-3  # a narrower spread, in natural logarithms, is a point
 _UNHEARD_OF = 1e-3  # the share of absences beyond which the range says nothing any more
@@ -41,22 +42,30 @@ def left_s(gone_s: float, expected_s: tuple[float, float] | None) -> float:
     Of what nothing is known, or what has outlasted all that was expected, as much is left as has
     gone: what has lasted long will last long.
     """
-    if expected_s is None:
-        return gone_s
-    low, high = sorted(math.log(max(end_s, _LEAST_S)) for end_s in expected_s)
-    middle, spread = (low + high) / 2, (high - low) / (2 * _Z90)
-    if spread < _SURE:
-        left = math.exp(middle) - gone_s
-        return left if left > 0 else gone_s
-    if gone_s <= _LEAST_S:
-        return math.exp(middle + spread**2 / 2) - gone_s
-    past = (math.log(gone_s) - middle) / spread
-    still = _above(past)
-    if still < _UNHEARD_OF:
-        return gone_s
-    return math.exp(middle + spread**2 / 2) * _above(past - spread) / still - gone_s
+    return gone_s if expected_s is None else Absence(expected_s).left_s(gone_s)
 
 
-def _above(z: float) -> float:
-    """The standard normal law's upper tail."""
-    return 0.5 * math.erfc(z / math.sqrt(2))
+class Absence:
+    """An absence of which the range is known, for whoever asks more than once what is left."""
+
+    __slots__ = ("_mean", "_middle", "_spread")
+
+    def __init__(self, expected_s: tuple[float, float]) -> None:
+        low, high = sorted(math.log(max(end_s, _LEAST_S)) for end_s in expected_s)
+        self._middle = (low + high) / 2
+        self._spread = (high - low) / (2 * _Z90)
+        self._mean = math.exp(self._middle + self._spread**2 / 2)
+
+    def left_s(self, gone_s: float) -> float:
+        """What is left, after so much of it."""
+        spread = self._spread
+        if spread < _SURE:
+            left = self._mean - gone_s
+            return left if left > 0 else gone_s
+        if gone_s <= _LEAST_S:
+            return self._mean - gone_s
+        past = (math.log(gone_s) - self._middle) / spread
+        still = math.erfc(past / _ROOT2)
+        if still < 2 * _UNHEARD_OF:
+            return gone_s
+        return self._mean * math.erfc((past - spread) / _ROOT2) / still - gone_s

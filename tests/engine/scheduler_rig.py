@@ -60,6 +60,7 @@ class Rig:
         policy: str = "fcfs",
         retention: bool = True,
         batched: int = 64,
+        step_s: float = 1.0,
     ) -> None:
         made = config(blocks, policy=policy, retention=retention, batched=batched)
         spec = FullAttentionSpec(block_size=BLOCK, num_kv_heads=1, head_size=1, dtype=torch.float32)
@@ -78,6 +79,7 @@ class Rig:
         init_none_hash(sha256)
         self._hasher = get_request_block_hasher(BLOCK, sha256)
         self.now = 0.0
+        self.step_s = step_s
         self.cached: dict[str, int] = {}
         """Prompt tokens found in the cache, by request."""
         if isinstance(self.scheduler, AgentScheduler):
@@ -107,7 +109,7 @@ class Rig:
         )
 
     def step(self) -> SchedulerOutput:
-        """One step of the engine, which takes a second."""
+        """One step of the engine."""
         output = self.scheduler.schedule()
         ids = list(output.num_scheduled_tokens)
         sampled = []
@@ -118,7 +120,7 @@ class Rig:
                 self.cached[name] = first
             whole = request.num_computed_tokens >= request.num_tokens
             sampled.append([7] if whole else [])
-        self.now += 1.0
+        self.now += self.step_s
         self.scheduler.update_from_output(
             output,
             ModelRunnerOutput(

@@ -248,10 +248,11 @@ def tell_or_abort(rig: Rig, session: str, request: str, what: int) -> None:
 @given(work)
 @pytest.mark.parametrize("kind", [AgentScheduler, AgentAsyncScheduler])
 @pytest.mark.parametrize("policy", ["fcfs", "priority"])
+@pytest.mark.parametrize("step_s", [1.0, 0.01])
 def test_no_block_is_lost_and_no_allocation_refused_whatever_is_told(
-    kind: Kind, policy: str, load: Work
+    kind: Kind, policy: str, step_s: float, load: Work
 ) -> None:
-    rig = Rig(kind, 115, policy=policy)
+    rig = Rig(kind, 115, policy=policy, step_s=step_s)
 
     play(rig, load, True, tell_or_abort)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from vllm.v1.core.kv_cache_utils import FreeKVCacheBlockQueue, KVCacheBlock
 
-_SPARE_LOOKS = 8
+_LOOKS = 16  # at claimed blocks, while there are others among them; else at one
 
 
 class FreeQueue(FreeKVCacheBlockQueue):  # type: ignore[misc]  # vLLM is not analysed
@@ -27,6 +27,7 @@ class FreeQueue(FreeKVCacheBlockQueue):  # type: ignore[misc]  # vLLM is not ana
         super().__init__(blocks)
         self._claims = claims
         self._victims = victims
+        self._looks = _LOOKS
         self.is_plain = True
         """Whether nobody claims anything: then the order is vLLM's own."""
 
@@ -53,16 +54,23 @@ class FreeQueue(FreeKVCacheBlockQueue):  # type: ignore[misc]  # vLLM is not ana
         """
         taken: list[KVCacheBlock] = []
         passed: list[KVCacheBlock] = []
+        claims, tail = self._claims, self.fake_free_list_tail
         block = self.fake_free_list_head.next_free_block
-        while len(taken) < n and len(passed) < _SPARE_LOOKS and block is not None:
-            if block is self.fake_free_list_tail:
-                break
-            claimed = self._claims[block.block_id] and block.block_hash is not None
+        while len(taken) < n and len(passed) < self._looks and block is not tail:
+            claimed = claims[block.block_id] and block.block_hash is not None
             (passed if claimed else taken).append(block)
             block = block.next_free_block
-        for block in taken:
-            self.remove(block)
-        for block in passed:
-            self.remove(block)
+        self._looks = _LOOKS if taken else 1
+        self.remove_n(taken)
+        self.remove_n(passed)
         self.append_n(passed)
         return taken
+
+    def remove_n(self, blocks: list[KVCacheBlock]) -> None:
+        """Take these blocks out, wherever they are."""
+        for block in blocks:
+            before, after = block.prev_free_block, block.next_free_block
+            before.next_free_block = after
+            after.prev_free_block = before
+            block.prev_free_block = block.next_free_block = None
+        self.num_free_blocks -= len(blocks)

@@ -3,7 +3,7 @@
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import chain as joined
-from operator import is_
+from operator import is_, itemgetter
 from time import monotonic
 
 from vllm.v1.core.block_pool import BlockPool
@@ -17,7 +17,9 @@ from engine.vllm.plugin.tenure import Chain, Session, rank
 MOST_SESSIONS = 8192
 _MOST_CHAINS = 4  # of one session: parallel conversations under one name, and edited histories
 _MOST_DISOWNED = 1024
-_RANK_S = 0.25  # an order this old is still good: values change over seconds
+# How long an order is good: values change over seconds, and ranking a session takes microseconds.
+_RANK_S = 0.25
+_RANK_PER_CHAIN_S = 0.002
 
 Blocks = Chain[KVCacheBlock]
 _STANDS = ("done", "nobody", "aside", "away", "queued")
@@ -45,7 +47,7 @@ class Keeper:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._chains: dict[Session | None, list[Blocks]] = {None: []}
         self._order: list[tuple[tuple[int, float], Blocks]] = []
-        self._ordered_s = float("-inf")
+        self._ordered_s = self._good_until_s = float("-inf")
         self._changed = False
         """Whether the order lacks something."""
         self._queue = FreeQueue(
@@ -75,24 +77,25 @@ class Keeper:
         session = self._sessions.get(name) if name is not None else None
         if session is None or not (blocks := _in_order(groups)):
             return
-        hashes: list[object] = [block.block_hash for block in blocks]
-        new = Chain(session, self.clock(), tokens, blocks, hashes)
         chains = self._chains[session]
         for old in chains:
             old.is_newest = False
+        known: list[object] = []
         for old in chains:
-            if _extends(old, new):  # cut off before it got as far as the turn before
-                chains.remove(old)
+            if _extends(old.blocks, blocks, blocks[-1].block_hash):
+                chains.remove(old)  # cut off before it got as far as the turn before
                 chains.append(old)
                 old.is_newest = True
                 return
-            if _extends(new, old):
+            if _extends(blocks, old.blocks, old.hashes[-1]):
                 chains.remove(old)
-                blocks = blocks[len(old.blocks) :]
+                known = old.hashes
+                old.blocks, old.hashes = [], []  # the order may still name it
                 break
-        for block in blocks:
+        for block in blocks[len(known) :]:
             self._claims[block.block_id] += 1
-        chains.append(new)
+            known.append(block.block_hash)
+        chains.append(Chain(session, self.clock(), tokens, blocks, known))
         self._changed = True
         if len(chains) > _MOST_CHAINS:
             self._disown(chains.pop(0))
@@ -142,7 +145,7 @@ class Keeper:
         """Take up to n blocks out of the free queue, the least valuable first."""
         now = self.clock()
         taken: list[KVCacheBlock] = []
-        if not 0 <= now - self._ordered_s < _RANK_S:
+        if not self._ordered_s <= now < self._good_until_s:
             self._sort(now)
         self._take_ranked(n, taken)
         if len(taken) < n and self._changed:
@@ -160,35 +163,37 @@ class Keeper:
             self._order.pop()
 
     def _sort(self, now: float) -> None:
-        per_token = self.recompute.per_token
+        start, more = self.recompute.per_token()
         self._order = [
-            (rank(chain, now, per_token(chain.tokens)), chain)
+            (rank(chain, now, start + more * chain.tokens), chain)
             for chain in joined.from_iterable(self._chains.values())
         ]
-        self._order.sort(key=lambda ranked: ranked[0], reverse=True)
+        self._order.sort(key=itemgetter(0), reverse=True)
         self._ordered_s = now
+        self._good_until_s = now + max(_RANK_S, _RANK_PER_CHAIN_S * len(self._order))
         self._changed = False
 
     def _take(self, chain: Blocks, tier: int, n: int, taken: list[KVCacheBlock]) -> None:
         """Take up to n blocks of a context from its end, as far as nobody else claims them."""
         blocks, hashes, claims = chain.blocks, chain.hashes, self._claims
-        before = len(taken)
-        while blocks and len(taken) - before < n:
-            block = blocks[-1]
-            if block.block_hash is hashes[-1]:
+        mine: list[KVCacheBlock] = []
+        left = len(blocks)
+        while left and len(mine) < n:
+            block = blocks[left - 1]
+            if block.block_hash is hashes[left - 1]:
                 if block.ref_cnt:
                     break
                 if claims[block.block_id] > 1:
                     claims[block.block_id] -= 1
                 else:
-                    self._queue.remove(block)
-                    taken.append(block)
-            blocks.pop()
-            hashes.pop()
-        count = len(taken) - before
-        self.evicted[_STANDS[tier]] += count
+                    mine.append(block)
+            left -= 1
+        del blocks[left:], hashes[left:]
+        self._queue.remove_n(mine)
+        taken += mine
+        self.evicted[_STANDS[tier]] += len(mine)
         if chain.session is not None and chain.is_newest:
-            chain.session.evicted += count
+            chain.session.evicted += len(mine)
         if not blocks:
             self._drop(chain)
 
@@ -223,23 +228,24 @@ class Keeper:
 
 def _in_order(groups: Sequence[Sequence[KVCacheBlock]]) -> list[KVCacheBlock]:
     """The cached blocks of all KV cache groups, by their place in the context."""
-    if len(groups) == 1:
-        return [block for block in groups[0] if block.block_hash is not None]
-    cached = [
-        block
-        for group in groups
-        for block in group
-        if block.block_hash is not None and not block.is_null
-    ]
+    if len(groups) == 1 and groups[0] and groups[0][0].block_hash is not None:
+        blocks = list(groups[0])
+        while blocks[-1].block_hash is None:  # not full, or not computed yet
+            blocks.pop()
+        return blocks
+    cached = [block for group in groups for block in group if block.block_hash is not None]
     return sorted(cached, key=lambda block: block.block_hash_num_tokens or 0)
 
 
-def _extends(new: Blocks, old: Blocks) -> bool:
-    """Whether a context goes on from where another ended, over the very same blocks.
+def _extends(new: Sequence[KVCacheBlock], old: Sequence[KVCacheBlock], content: object) -> bool:
+    """Whether a context goes on from where another, whose last block held `content`, ended.
 
-    A block's hash is an object of its own: what is filled anew, be it with the same, has another.
+    The same blocks are not enough: they may have been filled anew. But a block is found in the
+    cache only behind all that come before it, and its hash is an object of its own: the last one
+    tells for all.
     """
-    return len(new.hashes) >= len(old.hashes) and all(map(is_, new.hashes, old.hashes))
+    last = len(old) - 1
+    return len(new) > last and new[last].block_hash is content and all(map(is_, new, old))
 
 
 def _has_come(chain: Blocks, tier: int) -> bool:

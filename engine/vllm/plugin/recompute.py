@@ -32,19 +32,18 @@ class Recompute:
         self._xx = _KEEP * self._xx + depth * depth
         self._xy = _KEEP * self._xy + depth * y
 
-    def per_token(self, context: int) -> float:
-        """Seconds for each token of a context of this length, on the mean; 1.0 until learned."""
-        if not self._n:
-            return 1.0
-        slope, start = self._line()
-        return start + slope * context / 2
+    def per_token(self) -> tuple[float, float]:
+        """Seconds for each token of a context on the mean: at no length, and more for each token.
 
-    def _line(self) -> tuple[float, float]:
+        A constant until something is learned.
+        """
+        if not self._n:
+            return 1.0, 0.0
         mean_x, mean_y = self._x / self._n, self._y / self._n
         spread = self._xx / self._n - mean_x**2
-        if spread <= (0.1 * mean_x) ** 2 or mean_y <= 0:
-            return 0.0, max(mean_y, 1e-12)
+        if spread <= (0.1 * mean_x) ** 2:
+            return mean_y, 0.0
         slope = max((self._xy / self._n - mean_x * mean_y) / spread, 0.0)
         # Never steeper than a line through nothing: the first token costs something too.
         slope = min(slope, 0.95 * mean_y / mean_x)
-        return slope, mean_y - slope * mean_x
+        return mean_y - slope * mean_x, slope / 2

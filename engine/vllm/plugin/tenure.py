@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from engine.outlook import Outlook, Stand, left_s
+from engine.outlook import Absence, Outlook, Stand
 
 T = TypeVar("T")
 
@@ -22,7 +22,8 @@ class Session:
     """Turns that wait or run in the engine now."""
     stand: Stand = "away"
     since_s: float = 0.0
-    expected_s: tuple[float, float] | None = None
+    absence: Absence | None = None
+    """What is known of how long it stays away."""
     is_told: bool = False
     """Whether something was told of it since its last turn came."""
     evicted: int = 0
@@ -39,17 +40,18 @@ class Session:
         """A turn has ended. What comes next is not known, unless it was told while it ran."""
         self.turns -= 1
         if not self.turns and not self.is_told:
-            self.stand, self.since_s, self.expected_s = "away", now, None
+            self.stand, self.since_s, self.absence = "away", now, None
 
     def expect(self, outlook: Outlook, now: float) -> None:
         """Something was told of it."""
         self.is_told = True
-        self.stand, self.expected_s = outlook.stand, outlook.expected_s
-        self.since_s = now - outlook.gone_s
+        self.stand, self.since_s = outlook.stand, now - outlook.gone_s
+        self.absence = Absence(outlook.expected_s) if outlook.expected_s is not None else None
 
     def left_s(self, now: float) -> float:
         """Seconds until its next turn is expected."""
-        return left_s(max(now - self.since_s, 0.0), self.expected_s)
+        gone_s = max(now - self.since_s, 0.0)
+        return gone_s if self.absence is None else self.absence.left_s(gone_s)
 
 
 @dataclass(slots=True, eq=False)
