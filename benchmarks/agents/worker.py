@@ -43,9 +43,9 @@ def play(job: Job) -> list[Row]:
 
 
 def _main() -> None:
-    # Others may print; what goes to the parent must be rows alone.
+    # vLLM prints; what goes to the parent must be rows alone.
     rows_out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     gc.disable()  # nothing of a run goes in cycles but its scheduler, which is swept up below
     for line in sys.stdin.buffer:
         rows = play(msgspec.json.decode(line, type=Job))
