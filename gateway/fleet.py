@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from engine.errors import (
@@ -25,6 +26,8 @@ from gateway.sessions import Session
 
 logger = logging.getLogger(__name__)
 
+WAKE_S = 5
+
 
 @dataclass(slots=True, eq=False)
 class Member:
@@ -33,15 +36,44 @@ class Member:
     engine: Engine
     health: Health
     in_flight: int = 0
+    claims: int = 0
+    """Turns that were placed there and have not ended, those before its gate among them."""
     is_draining: bool = False
     """No new turn goes to it; sessions move when their next turn begins."""
+    is_leaving: bool = False
+    """It is about to sleep: no new turn goes to it."""
     ejected: asyncio.Event = field(default_factory=asyncio.Event)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """A turn that it must not fall asleep under."""
+        self.claims += 1
+        try:
+            yield
+        finally:
+            self.claims -= 1
+            if not self.claims:
+                self._idle.set()
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until no turn is there; false when `timeout_s` ran out first."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.claims:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
     @property
     def standing(self) -> Standing:
         """What may be sent to it now."""
         if self.engine.died.is_set():
             return Standing.DEAD
+        if self.is_leaving or self.engine.load().is_asleep:
+            return Standing.ASLEEP
         if self.is_draining:
             return Standing.DRAINING
         return Standing.EJECTED if self.health.is_ejected else Standing.WELL
@@ -62,6 +94,7 @@ class Fleet:
         for name in self._members:
             metrics.know(name)
         self._failures = failures
+        self.probe_timeout_s = failures.probe_timeout_s
         self._metrics = metrics
         self._clock = clock
         self._spill = Spill(routing.spill_requests, routing.spill_ratio)
@@ -102,9 +135,7 @@ class Fleet:
         ]
         picked = pick(session.home, candidates, self._spill)
         if picked is None:
-            raise EngineGone(
-                f"no engine that serves '{target.model}' is left; the operator must see to it"
-            )
+            raise _gone(target, candidates)
         session.why = explain(session.home, picked.name, candidates, tried)
         if session.why.startswith(MOVED):
             self._metrics.moves.labels(session.why.removeprefix(MOVED)).inc()
@@ -131,6 +162,11 @@ class Fleet:
     def leave(self, key: tuple[str, str]) -> None:
         """The session, by tenant and id, has ended, or nobody will come back to it."""
         self._homes.leave(key)
+
+    def give_up(self, engine: str) -> None:
+        """The engine's KV cache is gone: nobody is at home there, and no prompt is known."""
+        self._homes.give_up(engine)
+        self._prefixes.give_up(engine)
 
     def arrive(self) -> None:
         """Count a turn, which earns its part of a retry."""
@@ -159,7 +195,7 @@ class Fleet:
         """Note how a request has ended at an engine."""
         health, name = member.health, member.engine.name
         if error is None or isinstance(error, BadCall):
-            self._readmit(member)
+            self.readmit(member)
         elif isinstance(error, EngineBusy):
             self._metrics.refusals.labels(name).inc()
             health.press(self._clock(), error.retry_after_s)
@@ -179,7 +215,7 @@ class Fleet:
         self._metrics.ejections.labels(member.engine.name).inc()
         member.ejected.set()
 
-    def _readmit(self, member: Member) -> None:
+    def readmit(self, member: Member) -> None:
         if member.health.is_ejected:
             logger.info("engine '%s' is back in the routing", member.engine.name)
         member.health.succeed()
@@ -194,13 +230,24 @@ class Fleet:
             if not health.is_ejected or engine.died.is_set():
                 member.ejected.clear()
                 continue
+            if engine.load().is_asleep:
+                continue  # it is asked for its token when it is woken
             try:
                 await answer_token(engine, self._failures.probe_timeout_s)
             except (EngineError, TimeoutError):
                 self._metrics.failures.labels(engine.name).inc()
                 health.fail_probe()
             else:
-                self._readmit(member)
+                self.readmit(member)
+
+
+def _gone(target: Target, candidates: Sequence[Candidate]) -> EngineGone:
+    if any(candidate.standing is Standing.ASLEEP for candidate in candidates):
+        said = f"every engine that serves '{target.model}' sleeps or is away; try again soon"
+        return EngineGone(said, headers={"retry-after": str(WAKE_S)})
+    return EngineGone(
+        f"no engine that serves '{target.model}' is left; the operator must see to it"
+    )
 
 
 def _serves(member: Member, target: Target) -> bool:
