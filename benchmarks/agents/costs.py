@@ -94,6 +94,8 @@ class Costs:
 
     card: Card
     model: Model
+    share: float = 1.0
+    """Of the pool: a smaller one is filled by fewer sessions."""
 
     @property
     def cards(self) -> int:
@@ -106,7 +108,7 @@ class Costs:
     @property
     def pool(self) -> int:
         """Tokens that the KV cache holds."""
-        return int(self._room(self.cards) / self.model.kv_bytes)
+        return int(self.share * self._room(self.cards) / self.model.kv_bytes)
 
     def clock(self) -> "Clock":
         """The times of this deployment's steps."""

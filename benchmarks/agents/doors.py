@@ -21,8 +21,9 @@ class Door(Protocol):
     def look(self, now: float) -> list[int]:
         """The sessions whose turns enter now."""
 
-    def started(self, session: int, computed: int, took_s: float) -> None:
-        """The first token of a turn has come, so long after it entered."""
+    def measure(self, computed: int, took_s: float) -> None:
+        """So many tokens of a prompt were computed, and the first token came so long after the
+        turn had entered."""
 
     def end(self, session: int, used: Used, away_s: tuple[float, float] | None, now: float) -> None:
         """A turn has ended; the next is expected after a time in this range."""
@@ -53,7 +54,7 @@ class Open:
         asked, self._asked = self._asked, []
         return asked
 
-    def started(self, session: int, computed: int, took_s: float) -> None:
+    def measure(self, computed: int, took_s: float) -> None:
         """Nothing is learned."""
 
     def end(self, session: int, used: Used, away_s: tuple[float, float] | None, now: float) -> None:
@@ -102,8 +103,8 @@ class Programs:
             entered.append(_number(program))
         return entered
 
-    def started(self, session: int, computed: int, took_s: float) -> None:
-        """The prefill rate is learned from it."""
+    def measure(self, computed: int, took_s: float) -> None:
+        """The prefill rate is learned."""
         self.set.measure(computed, took_s)
 
     def end(self, session: int, used: Used, away_s: tuple[float, float] | None, now: float) -> None:

@@ -71,8 +71,6 @@ class Step:
     """What one step has brought."""
 
     took_s: float = 0.0
-    first: list[Run] = field(default_factory=list)
-    """Turns whose first token came."""
     ended: list[Run] = field(default_factory=list)
 
 
@@ -165,7 +163,6 @@ class Engine:
     def _advance(self, run: Run, step: Step) -> None:
         if run.first_s is None:
             run.first_s = self.now
-            step.first.append(run)
         if run.request.is_finished():
             run.ended_s = self.now
             run.context.answered(run.request.num_output_tokens)

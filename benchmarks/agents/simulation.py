@@ -136,8 +136,6 @@ class Simulation:
 
     def _step(self) -> bool:
         step = self._engine.step()
-        for run in step.first:
-            self._started(run)
         for run in step.ended:
             self._ended(run)
         return step.took_s > 0
@@ -208,11 +206,6 @@ class Simulation:
                 pins = isinstance(scheduler, PinningScheduler)
                 return rank - _PINNED_FIRST * (pins and scheduler.pinned(str(player.number)))
 
-    def _started(self, run: Run) -> None:
-        player = self._players[run.session]
-        computed = (run.request.num_prompt_tokens - run.cached) * self._scene.scale
-        self._door.started(run.session, computed, self._engine.now - player.entered_s)
-
     def _ended(self, run: Run) -> None:
         player, now, scale = self._players[run.session], self._engine.now, self._scene.scale
         prompt, answer = run.request.num_prompt_tokens, run.request.num_output_tokens
@@ -220,6 +213,9 @@ class Simulation:
         player.served += prompt + 2 * answer
         player.turn += 1
         player.idle_s, player.away_s = now, None
+        assert run.first_s is not None
+        took_s = run.first_s - player.entered_s
+        self._door.measure((prompt - run.cached) * scale, took_s)
         used = Used(prompt * scale, answer * scale, run.cached * scale)
         if player.turn < len(player.script):
             player.away_s = self._knowledge.expect(player.number, player.turn, player.now)

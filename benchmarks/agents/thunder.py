@@ -59,7 +59,7 @@ class Thunder:
         entered, self._entered = self._entered, []
         return entered
 
-    def started(self, session: int, computed: int, took_s: float) -> None:
+    def measure(self, computed: int, took_s: float) -> None:
         """Nothing is learned."""
 
     def end(self, session: int, used: Used, away_s: tuple[float, float] | None, now: float) -> None:
