@@ -37,6 +37,7 @@ def test_the_command_plays_reports_and_goes_on_where_it_was(tmp_path: Path) -> N
         (["--policies", "magic"], "'magic' is no policy"),
         (["--loads", "0"], "loads are numbers above 0"),
         (["--seeds", "no"], "must be a whole number above 0"),
+        (["--tool-s", "-1"], "seconds are 0 or more"),
         (["--trace", "/nowhere.csv"], "/nowhere.csv"),
     ],
 )

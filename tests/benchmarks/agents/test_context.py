@@ -34,7 +34,7 @@ def test_blocks_have_the_same_name_exactly_as_far_as_contexts_are_the_same(
 
 
 def test_sessions_share_the_prefix_and_nothing_else() -> None:
-    first, second = (Context(number, PREFIX) for number in (0, 1))
+    first, second = (Context(number, PREFIX) for number in (0, 512))
     names = [c.hash(0, c.ask(20 * BLOCK, 0)[0]) for c in (first, second)]
     shared = PREFIX // BLOCK
     assert names[0][:shared] == names[1][:shared]
