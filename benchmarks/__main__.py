@@ -2,6 +2,7 @@
 
 import argparse
 
+from benchmarks.agents.command import AGENTS
 from benchmarks.commands import Command
 from benchmarks.hop import HOP
 from benchmarks.identity import IDENTITY
@@ -21,6 +22,7 @@ COMMANDS: tuple[Command, ...] = (
     TOOLS_SPEED,
     TOOLS_SOAK,
     IDENTITY,
+    AGENTS,
 )
 
 
