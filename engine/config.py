@@ -15,6 +15,7 @@ VLLM_ONLY = (
     "dtype",
     "max_model_len",
     "kv_cache_gib",
+    "host_memory_gib",
     "tool_parser",
     "reasoning_parser",
     "scheduling",
@@ -69,6 +70,9 @@ class EngineConfig(BaseModel):
     max_model_len: int | None = Field(default=None, ge=1)
     kv_cache_gib: float | None = Field(default=None, gt=0)
     """Size of the KV cache; by default what vLLM finds free."""
+    host_memory_gib: float = Field(default=0.0, ge=0)
+    """Host memory for what the KV cache gives up, of all GPUs of the engine together; 0 for none.
+    Contexts that come back are then copied, not computed again."""
     tool_parser: str | None = None
     """vLLM's tool-call parser: hermes, openai, qwen3_coder, llama3_json, mistral …"""
     tools_in_prompt: bool = False
