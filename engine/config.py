@@ -16,6 +16,8 @@ VLLM_ONLY = (
     "max_model_len",
     "kv_cache_gib",
     "host_memory_gib",
+    "fetches",
+    "fetch_lead_s",
     "tool_parser",
     "reasoning_parser",
     "scheduling",
@@ -73,6 +75,10 @@ class EngineConfig(BaseModel):
     host_memory_gib: float = Field(default=0.0, ge=0)
     """Host memory for what the KV cache gives up, of all GPUs of the engine together; 0 for none.
     Contexts that come back are then copied, not computed again."""
+    fetches: int = Field(default=2, ge=0)
+    """How many contexts at once may be fetched from host memory before their sessions return."""
+    fetch_lead_s: float = Field(default=1.0, ge=0)
+    """How long before the earliest expected return."""
     tool_parser: str | None = None
     """vLLM's tool-call parser: hermes, openai, qwen3_coder, llama3_json, mistral …"""
     tools_in_prompt: bool = False

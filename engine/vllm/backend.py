@@ -4,16 +4,20 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from time import monotonic
 
+import msgspec
 from prometheus_client.registry import Collector
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from engine.config import EngineConfig
 from engine.errors import EngineDead, EngineError, StartFailed
+from engine.outlook import Outlook
 from engine.types import Call, EngineLoad, Event
 from engine.vllm.chat import ChatBackend
 from engine.vllm.completion import CompletionBackend
 from engine.vllm.continuity import Continuity
+from engine.vllm.fetching import Fetching
 from engine.vllm.launch import kv_tokens, launch
 from engine.vllm.metrics import EngineCollector, LoadRecorder
 from engine.vllm.prompts import Prompts
@@ -25,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 DRAIN_STEP_S = 0.05
 WATCH_STEP_S = 0.05
+LAST = 2**31 - 1  # a priority behind all others
 
 
 class VllmEngine:
@@ -36,6 +41,12 @@ class VllmEngine:
         self._llm: AsyncLLM | None = None
         self._chat: ChatBackend | None = None
         self._completion: CompletionBackend | None = None
+        self._prompts: Prompts | None = None
+        self._fetching = Fetching(
+            self._fetch,
+            most=config.fetches if config.host_memory_gib else 0,
+            lead_s=config.fetch_lead_s,
+        )
         self._watch: asyncio.Task[None] | None = None
         self._closing = False
         self.name = config.name
@@ -73,6 +84,7 @@ class VllmEngine:
             tool_parser=self._config.parser,
             tools_in_prompt=self._config.tools_in_prompt,
         )
+        self._prompts = prompts
         self._chat = ChatBackend(self.name, serving.chat, refused, prompts)
         self._completion = CompletionBackend(self.name, serving.completion, refused)
         self.max_model_len = serving.chat.model_config.max_model_len
@@ -101,8 +113,44 @@ class VllmEngine:
         if self._llm.errored:
             self.died.set()
             raise dead(self.name)
+        if call.session is not None:
+            self._fetching.drop(call.session)
         backend = self._chat if call.endpoint == "chat" else self._completion
         return backend.generate(call)
+
+    async def expect(self, outlook: Outlook) -> None:
+        """Take what is known of a session: its blocks are kept, given up or fetched by it."""
+        if self._llm is None or self._closing:
+            return
+        await self._tell(self._llm, outlook)
+        self._fetching.expect(outlook)
+
+    async def _tell(self, llm: AsyncLLM, outlook: Outlook) -> None:
+        await llm.engine_core.call_utility_async("agent_expect", [msgspec.to_builtins(outlook)])
+
+    async def _fetch(self, outlook: Outlook) -> None:
+        """Let the engine read a session's last turn again, where that evicts nobody worth more."""
+        began_s = monotonic()
+        llm, completion, prompts = self._llm, self._completion, self._prompts
+        if llm is None or completion is None or prompts is None:
+            return
+        tokens = prompts.newest(outlook.session)
+        if tokens is None or len(tokens) >= self.max_model_len:
+            return
+        core = llm.engine_core
+        if not await core.call_utility_async("agent_has_room", outlook.session, len(tokens)):
+            return
+        body: dict[str, object] = {"prompt": tokens, "max_tokens": 1}
+        if self._config.scheduling == "priority":
+            body["priority"] = LAST
+        name = f"fetch-{outlook.session}-{began_s}"
+        call = Call(name, "completion", body, stream=False, session=outlook.session)
+        async with aclosing(completion.generate(call)) as events:
+            async for _ in events:
+                pass
+        # To the scheduler that was a turn of the session: it is away still.
+        gone_s = outlook.gone_s + monotonic() - began_s
+        await self._tell(llm, msgspec.structs.replace(outlook, gone_s=gone_s))
 
     def load(self) -> EngineLoad:
         """What the engine does now; costs nothing, asks nobody."""
@@ -132,6 +180,7 @@ class VllmEngine:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        await self._fetching.close()
         llm, self._llm = self._llm, None
         if llm is None:
             return
@@ -143,7 +192,7 @@ class VllmEngine:
         finally:
             vllm_logger.removeFilter(_nothing)
             # Held until the interpreter ends, AsyncLLM stumbles over its own __del__.
-            self._chat = self._completion = None
+            self._chat = self._completion = self._prompts = None
 
 
 def _nothing(_: logging.LogRecord) -> bool:

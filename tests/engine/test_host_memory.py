@@ -1,5 +1,6 @@
 """What the KV cache gives up comes back from host memory: on the real engine, by its counters."""
 
+import asyncio
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
@@ -12,8 +13,10 @@ import models
 from engine.build import build
 from engine.config import EngineConfig
 from engine.errors import StartFailed
+from engine.outlook import Outlook
 from engine.protocol import Engine
 from engine.types import Call, Delta, Finished
+from engine.vllm.backend import VllmEngine
 from engine.vllm.launch import engine_args
 
 BLOCK = 32
@@ -102,6 +105,50 @@ async def test_a_context_that_was_given_up_comes_back_from_host_memory_unchanged
     assert from_host == by_source > 0
     assert at_hand + from_host == sum(cached for cached, _ in kept)
     assert moved > 0
+
+
+async def test_a_context_is_fetched_before_its_session_returns() -> None:
+    """Where its second turn finds it: nowhere, in host memory, at hand."""
+    found = [await found_by_return(gib, told) for gib, told in ((0, True), (1, False), (1, True))]
+
+    assert found[0] == (0, 0)
+    assert found[1][0] == 0 < found[1][1]
+    assert found[2][0] >= found[1][1]
+    assert found[2][1] == 0
+
+
+async def found_by_return(host_memory_gib: float, is_told: bool) -> tuple[float, float]:
+    """Tokens of a returning session that are at hand, and that come from host memory."""
+    names = ("vllm:prefix_cache_hits_total", "vllm:external_prefix_cache_hits_total")
+    async with running(config(host_memory_gib)) as engine:
+        assert isinstance(engine, VllmEngine)
+        asked = [{"role": "user", "content": "What is two and three? " * 60}]
+        said = await chat(engine, "a", asked)
+        for session in range(SESSIONS):
+            await turn(engine, session, 0)
+        for session in range(SESSIONS):
+            await engine.expect(Outlook(f"s{session}", "done"))
+        if is_told:
+            await engine.expect(Outlook("a", "away", gone_s=5.0, expected_s=(5.5, 60.0)))
+            async with asyncio.timeout(30):
+                while host_memory_gib and not counted(engine, names[1]):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)  # nobody announces it
+            assert await engine.drain(30)
+        before = [counted(engine, name) for name in names]
+        again = [*asked, {"role": "assistant", "content": said}, {"role": "user", "content": "?"}]
+        await chat(engine, "a", again)
+        at_hand, from_host = (
+            counted(engine, name) - b for name, b in zip(names, before, strict=True)
+        )
+        return at_hand, from_host
+
+
+async def chat(engine: Engine, session: str, messages: list[dict[str, str]]) -> str:
+    """One turn of a conversation."""
+    body = {"messages": messages, "max_tokens": 200, "temperature": 0}
+    call = Call(f"{session}-{len(messages)}", "chat", body, stream=False, session=session)
+    async with aclosing(engine.generate(call)) as events:
+        return "".join([event.text async for event in events if isinstance(event, Delta)])
 
 
 def test_more_host_memory_than_there_is_free_is_refused() -> None:
