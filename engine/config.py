@@ -59,6 +59,9 @@ class EngineConfig(BaseModel):
     """Its share of the work beside other engines of the same model."""
     pool: Pool | None = None
     """What the engine is tuned for; a request may ask for one of the two."""
+    spare: bool = False
+    """May sleep while the other engines of its model suffice: vLLM with its sleep mode, in this
+    process or met over HTTP; `gateway.spares` says when."""
     url: str | None = Field(default=None, pattern=r"^https?://[^/@?#]+(/[^?#]*)?$")
     """Where the server answers, such as http://gpu1:8000; its API is under /v1."""
     key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -115,4 +118,6 @@ class EngineConfig(BaseModel):
             # By value: settings that were written out and read back have every field set.
             if getattr(self, name) != fields[name].get_default(call_default_factory=True):
                 raise ValueError(f"'{name}' means nothing to an engine of kind '{self.kind}'")
+        if self.spare and self.flavour in ("sglang", "openai"):
+            raise ValueError(f"'spare' needs vLLM's sleep mode, which '{self.flavour}' has not")
         return self

@@ -7,6 +7,7 @@ EngineError
 ├── EngineFailed      this request failed inside the engine; others live on
 ├── EngineAway        the engine does not answer now; it may come back
 │   └── EngineSilent      it has taken the request and said nothing for too long
+├── CannotSleep       the engine has no sleep mode, or not switched on
 ├── EngineDead        the engine is gone and will answer nothing any more
 ├── StartFailed       the engine could not be started
 └── NotReady          the engine has started and does not answer yet
@@ -47,6 +48,10 @@ class EngineAway(EngineError):
 
 class EngineSilent(EngineAway):
     """The engine has taken the request and said nothing for too long."""
+
+
+class CannotSleep(EngineError):
+    """The engine has no sleep mode, or it is not switched on; the message says the remedy."""
 
 
 class EngineDead(EngineError):

@@ -18,7 +18,26 @@ class Generator(Protocol):
         """Generate; closing the generator aborts in the engine. Raises EngineError."""
 
 
-class Engine(Generator, Protocol):
+class Sleeper(Protocol):
+    """What can give up its device's memory for a while and be back sooner than by a start."""
+
+    spare: bool
+    """Whether it may sleep while the others of its model suffice."""
+
+    async def sleep(self) -> None:
+        """Move the weights to the host's memory and drop the KV cache; nothing may run.
+
+        Raises CannotSleep, or what else kept it from it.
+        """
+
+    async def wake(self) -> None:
+        """Take the memory again; whether it answers is for the caller to see.
+
+        Raises EngineError.
+        """
+
+
+class Engine(Generator, Sleeper, Protocol):
     """One engine that generates, wherever it runs."""
 
     model: str

@@ -48,6 +48,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     completion_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int | None = None
+    knows_cached: bool = True
+    """False where the engine doesn't tell what it found in its cache."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -132,3 +134,5 @@ class EngineLoad:
     prefix_hits: int = 0
     prompt_tokens: int = 0
     generated_tokens: int = 0
+    is_asleep: bool = False
+    """Whether it has given up its memory, and generates nothing until it is woken."""

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 from fastapi import FastAPI
@@ -31,7 +32,7 @@ from gateway.identity import Names
 from gateway.keys import Terms, digest, read
 from gateway.limits import Limits, check
 from gateway.loop import LoopContext
-from gateway.metrics import FleetMetrics, MergedCollector, Metrics
+from gateway.metrics import FleetMetrics, MergedCollector, Metrics, StandbyMetrics
 from gateway.overview import Overview
 from gateway.program import Rule
 from gateway.program_readings import ProgramReadings
@@ -39,6 +40,7 @@ from gateway.recognition import Recognition
 from gateway.routes import Routes
 from gateway.sessions import Sessions
 from gateway.shared import SharedSessions
+from gateway.standby import Standby
 from gateway.store import MemoryStore, Store
 from gateway.timeline import Timeline
 from gateway.tool_client import ToolClient, ToolClientConfig
@@ -87,9 +89,19 @@ class Gateway:
             config.failures,
             FleetMetrics(self.registry),
             time.monotonic,
+            store=self.store,
+        )
+        self.gate = self._gate()
+        self.standby = Standby(
+            self.fleet,
+            self.gate,
+            self.sessions,
+            config.spares,
+            StandbyMetrics(self.registry),
+            clock=time.monotonic,
+            wall=partial(datetime.now, UTC),
         )
         routes = Routes((engine.model for engine in engines), config.routing)
-        self.gate = self._gate()
         way = Way(self.fleet, self.gate, partial(check, config.sessions.caps, time.monotonic))
         self.shared = SharedSessions(shared, config.sessions.idle_s) if shared else None
         self.desk = Desk(
@@ -153,11 +165,17 @@ class Gateway:
             stack.push_async_callback(self.tracer.close)
             await stack.enter_async_context(self.loop_lag.running())
             watching = await stack.enter_async_context(asyncio.TaskGroup())
-            watches = [
+            watches = [watching.create_task(self.fleet.retries.settling())]
+            watches += [
                 watching.create_task(watch)
                 for member in self.fleet.members.values()
-                for watch in (self._watch(member.engine), self.fleet.recover(member))
+                for watch in (
+                    self._watch(member.engine),
+                    self.fleet.watch(member),
+                    self.fleet.recover(member),
+                )
             ]
+            watches.append(watching.create_task(self.standby.run()))
             try:
                 yield
             finally:
@@ -262,7 +280,7 @@ def create_app(gateway: Gateway) -> Front:
     )
     admin_key = config.admin_key.get_secret_value() if config.admin_key is not None else None
     admin = Admin(admin_key)
-    pages.include_router(engines.routes(gateway.fleet, admin))
+    pages.include_router(engines.routes(gateway.fleet, gateway.standby, admin))
     seen = Overview(desk, gateway.timeline, gateway.tools, time.monotonic)
     watch = page.Watch(page.Gate(access, admin, time.time), seen, lambda: gateway.stopping)
     pages.include_router(page.routes(watch))

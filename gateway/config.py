@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from engine.types import Pool
+from gateway.spares_config import SparesConfig
 
 # Names in use, ours first. Not among them: x-request-id, x-trace-id and x-correlation-id, which
 # most clients make anew for every request; x-user-id, a person; x-session-token, a worker.
@@ -69,10 +70,12 @@ class ProgramsConfig(_Frozen):
     enabled: bool = True
     """Hold programs whose contexts would not fit the engine's KV cache together."""
     target: float = Field(default=0.95, gt=0, le=1)
+    slack: float = Field(default=0.1, ge=0, le=1)
     patience: float = Field(default=2.0, ge=0)
     aging: float = Field(default=4.0, ge=0)
     grace_s: float = Field(default=30.0, ge=0)
     bound_s: float = Field(default=120.0, gt=0)
+    rotation: float = Field(default=0.75, ge=0)
     prefill_rate: float = Field(default=10_000.0, gt=0)
 
 
@@ -177,13 +180,15 @@ class FailuresConfig(_Frozen):
     probe_s: float = Field(default=1.0, gt=0)
     """After that it is asked for a token; the wait doubles with every failure."""
     probe_max_s: float = Field(default=8.0, gt=0)
+    """The longest wait; as often an engine with requests is asked whether it lives."""
     probe_timeout_s: float = Field(default=10.0, gt=0)
+    """How long it may take to answer; an engine that does not is taken out as well."""
     attempts: int = Field(default=3, ge=1)
     """Engines that one request may be sent to, before its first byte."""
     retry_ratio: float = Field(default=0.2, ge=0, le=1)
-    """Retries of all requests together, as a share of them."""
+    """Retries of all requests together, as a share of them; of all gateways with one store."""
     retry_burst: int = Field(default=10, ge=0)
-    """Retries that may come at once after a quiet time."""
+    """Retries that may come at once after a quiet time; with a share, at least one."""
 
 
 class StoreConfig(_Frozen):
@@ -228,7 +233,8 @@ class GatewayConfig(_Frozen):
     api_keys: tuple[SecretStr, ...] = ()
     """Keys clients must show; without any, everybody is served. Better from ROUNDHOUSE_API_KEYS."""
     admin_key: SecretStr | None = None
-    """Opens /v1/engines, where engines are drained. Better from ROUNDHOUSE_ADMIN_KEY."""
+    """Opens /v1/engines, where engines are drained or sent to sleep. Better from
+    ROUNDHOUSE_ADMIN_KEY."""
     keys_file: Path | None = None
     """YAML with the digests of more keys and what each may; see the README."""
     body_mib: float = Field(default=32.0, gt=0)
@@ -241,6 +247,7 @@ class GatewayConfig(_Frozen):
     programs: ProgramsConfig = ProgramsConfig()
     routing: RoutingConfig = RoutingConfig()
     failures: FailuresConfig = FailuresConfig()
+    spares: SparesConfig = SparesConfig()
     tools: ToolsConfig = ToolsConfig()
     sessions: SessionsConfig = SessionsConfig()
     store: StoreConfig = StoreConfig()

@@ -14,6 +14,7 @@ from gateway.gate import Wants
 from gateway.identity import Identity
 from gateway.keys import Terms
 from gateway.metrics import Metrics
+from gateway.router import Standing
 from gateway.routes import Routes, Target
 from gateway.sessions import Session, Sessions
 from gateway.shared import SharedSessions
@@ -145,6 +146,8 @@ async def _state(member: Member, timeout_s: float) -> str:
     engine: Engine = member.engine
     if engine.died.is_set():
         return "dead"
+    if member.standing is Standing.ASLEEP:
+        return "asleep"
     if member.is_draining:
         return "draining"
     try:

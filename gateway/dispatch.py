@@ -5,10 +5,11 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from engine.errors import EngineError
-from engine.types import Call, ChoiceDone, Delta, Event, Finished, Started
+from engine.types import Call, Event, Finished, ToolCall
 from gateway.fleet import Fleet, Member
 from gateway.gate import Gate, Pass, Wants
 from gateway.program import Used
+from gateway.router import Standing
 from gateway.routes import Target
 from gateway.sessions import Phase, Session
 from gateway.timeline import Entry
@@ -66,7 +67,9 @@ class Dispatch:
         fleet = self._way.fleet
         tried: set[str] = set()
         while True:
-            begun = False
+            if member.standing is Standing.ASLEEP:  # since it was placed
+                member = self._place(call, tried)
+            begun = calls = False
             try:
                 async with (
                     self._held(member) as held,
@@ -76,9 +79,14 @@ class Dispatch:
                     self._session.phase = Phase.GENERATING
                     event, waits = None, True
                     async for event in turn:
-                        if type(event) is not Delta:
-                            self._note(held, event)
+                        if held is not None and not begun:
+                            held.begins()
                         begun = True
+                        calls = calls or type(event) is ToolCall
+                        if type(event) is Finished:
+                            self._note(held, event, calls=calls)
+                            if held is not None and call.stream:
+                                held.measure()
                         if waits:
                             waits = not work.begins(event)
                         yield event
@@ -90,7 +98,7 @@ class Dispatch:
                 self._entry.fail(member.engine.name, error)
                 tried.add(member.engine.name)
                 # Until its first event nothing of the turn was told: another engine may be asked.
-                if begun or not fleet.may_retry(error, self._target, tried):
+                if begun or not await fleet.may_retry(error, self._target, tried):
                     raise
             member = self._place(call, tried)
 
@@ -99,6 +107,7 @@ class Dispatch:
         """A place at the engine, once the session's program fits its cache."""
         capacity = member.engine.load().kv_tokens
         async with AsyncExitStack() as stack:
+            stack.enter_context(member.claimed())
             held = None
             if self._way.gate is not None and capacity:
                 turn = self._way.gate.turn(member.engine.name, capacity, self._wants)
@@ -111,17 +120,13 @@ class Dispatch:
             finally:
                 member.in_flight -= 1
 
-    def _note(self, held: Pass | None, event: Event) -> None:
-        if type(event) is Finished:
-            usage = event.usage
-            self._session.turns += 1
-            self._session.tokens += usage.prompt_tokens + usage.completion_tokens
-            if held is not None:
-                cached = usage.cached_tokens
-                held.used = Used(usage.prompt_tokens, usage.completion_tokens, cached)
-        elif held is None:
-            pass
-        elif type(event) is Started:
-            held.started(event.prompt_tokens, event.cached_tokens)
-        elif type(event) is ChoiceDone:
-            held.answered = event.reason != "tool_calls"
+    def _note(self, held: Pass | None, event: Finished, *, calls: bool) -> None:
+        usage = event.usage
+        self._session.turns += 1
+        self._session.tokens += usage.prompt_tokens + usage.completion_tokens
+        if held is None:
+            return
+        held.answered = not calls
+        if usage.prompt_tokens:  # servers may keep it to themselves
+            cached = usage.cached_tokens if usage.knows_cached else None
+            held.used = Used(usage.prompt_tokens, usage.completion_tokens, cached)

@@ -6,6 +6,7 @@ GatewayError                     status, type, code, message, param, headers
 ├── Unauthorized            401  no key, or a wrong one
 ├── NotFound                404  no such model or page
 ├── MethodNotAllowed        405
+├── Conflict                409  what is asked for can't be done as things stand
 ├── TooLarge                413  the body is over the limit
 ├── SessionSpent        400  the session has used up what one session may
 ├── Overloaded              429  always with Retry-After
@@ -21,7 +22,15 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from engine.errors import BadCall, ContextOverflow, EngineAway, EngineBusy, EngineDead, EngineError
+from engine.errors import (
+    BadCall,
+    CannotSleep,
+    ContextOverflow,
+    EngineAway,
+    EngineBusy,
+    EngineDead,
+    EngineError,
+)
 
 
 class GatewayError(Exception):
@@ -103,6 +112,14 @@ class MethodNotAllowed(GatewayError):
     code = "method_not_allowed"
 
 
+class Conflict(GatewayError):
+    """What is asked for can't be done as things stand."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "conflict"
+
+
 class TooLarge(GatewayError):
     """The body is over the limit."""
 
@@ -181,4 +198,6 @@ def from_engine(error: EngineError) -> GatewayError:
         return EngineGone(message, headers={"retry-after": "1"})
     if isinstance(error, EngineDead):
         return EngineGone(message)
+    if isinstance(error, CannotSleep):
+        return Conflict(message)
     return GenerationFailed(message)

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from engine.errors import (
@@ -18,12 +19,15 @@ from gateway.errors import EngineGone
 from gateway.health import Health
 from gateway.homes import Homes, Prefixes, prefix_of
 from gateway.metrics import FleetMetrics
-from gateway.retries import RetryBudget
+from gateway.retries import Retries
 from gateway.router import MOVED, Candidate, Spill, Standing, explain, pick
 from gateway.routes import Target
 from gateway.sessions import Session
+from gateway.store import Store
 
 logger = logging.getLogger(__name__)
+
+WAKE_S = 5
 
 
 @dataclass(slots=True, eq=False)
@@ -33,15 +37,44 @@ class Member:
     engine: Engine
     health: Health
     in_flight: int = 0
+    claims: int = 0
+    """Turns that were placed there and have not ended, those before its gate among them."""
     is_draining: bool = False
     """No new turn goes to it; sessions move when their next turn begins."""
+    is_leaving: bool = False
+    """It is about to sleep: no new turn goes to it."""
     ejected: asyncio.Event = field(default_factory=asyncio.Event)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """A turn that it must not fall asleep under."""
+        self.claims += 1
+        try:
+            yield
+        finally:
+            self.claims -= 1
+            if not self.claims:
+                self._idle.set()
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until no turn is there; false when `timeout_s` ran out first."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.claims:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
 
     @property
     def standing(self) -> Standing:
         """What may be sent to it now."""
         if self.engine.died.is_set():
             return Standing.DEAD
+        if self.is_leaving or self.engine.load().is_asleep:
+            return Standing.ASLEEP
         if self.is_draining:
             return Standing.DRAINING
         return Standing.EJECTED if self.health.is_ejected else Standing.WELL
@@ -57,17 +90,21 @@ class Fleet:
         failures: FailuresConfig,
         metrics: FleetMetrics,
         clock: Callable[[], float],
+        *,
+        store: Store,
     ) -> None:
+        """`store` holds the budget for retries."""
         self._members = {engine.name: Member(engine, Health(failures)) for engine in engines}
         for name in self._members:
             metrics.know(name)
         self._failures = failures
+        self.probe_timeout_s = failures.probe_timeout_s
         self._metrics = metrics
         self._clock = clock
         self._spill = Spill(routing.spill_requests, routing.spill_ratio)
         self._homes = Homes(routing.active_s)
         self._prefixes = Prefixes(routing.prefix_s)
-        self._budget = RetryBudget(failures.retry_ratio, failures.retry_burst)
+        self.retries = Retries(failures, store)
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -102,9 +139,7 @@ class Fleet:
         ]
         picked = pick(session.home, candidates, self._spill)
         if picked is None:
-            raise EngineGone(
-                f"no engine that serves '{target.model}' is left; the operator must see to it"
-            )
+            raise _gone(target, candidates)
         session.why = explain(session.home, picked.name, candidates, tried)
         if session.why.startswith(MOVED):
             self._metrics.moves.labels(session.why.removeprefix(MOVED)).inc()
@@ -132,11 +167,16 @@ class Fleet:
         """The session, by tenant and id, has ended, or nobody will come back to it."""
         self._homes.leave(key)
 
+    def give_up(self, engine: str) -> None:
+        """The engine's KV cache is gone: nobody is at home there, and no prompt is known."""
+        self._homes.give_up(engine)
+        self._prefixes.give_up(engine)
+
     def arrive(self) -> None:
         """Count a turn, which earns its part of a retry."""
-        self._budget.earn()
+        self.retries.earn()
 
-    def may_retry(self, error: EngineError, target: Target, tried: Collection[str]) -> bool:
+    async def may_retry(self, error: EngineError, target: Target, tried: Collection[str]) -> bool:
         """Whether a request that failed before its first byte may go to another engine now."""
         if isinstance(error, BadCall) or len(tried) >= self._failures.attempts:
             return False
@@ -151,7 +191,7 @@ class Fleet:
         ]
         if not others:
             return False
-        granted = self._budget.spend()
+        granted = await self.retries.spend()
         self._metrics.retries.labels("sent" if granted else "no_budget").inc()
         return granted
 
@@ -159,7 +199,7 @@ class Fleet:
         """Note how a request has ended at an engine."""
         health, name = member.health, member.engine.name
         if error is None or isinstance(error, BadCall):
-            self._readmit(member)
+            self.readmit(member)
         elif isinstance(error, EngineBusy):
             self._metrics.refusals.labels(name).inc()
             health.press(self._clock(), error.retry_after_s)
@@ -179,11 +219,28 @@ class Fleet:
         self._metrics.ejections.labels(member.engine.name).inc()
         member.ejected.set()
 
-    def _readmit(self, member: Member) -> None:
+    def readmit(self, member: Member) -> None:
         if member.health.is_ejected:
             logger.info("engine '%s' is back in the routing", member.engine.name)
         member.health.succeed()
         member.ejected.clear()
+
+    async def watch(self, member: Member) -> None:
+        """Eject an engine that hangs with requests in it; ends never.
+
+        They go on when it does; of a hung process nobody can tell whether it will.
+        """
+        timeout_s = self._failures.probe_timeout_s
+        while True:
+            await asyncio.sleep(self._failures.probe_max_s)
+            if not member.in_flight or member.standing is not Standing.WELL:
+                continue
+            try:
+                await member.engine.check_health(timeout_s)
+            except TimeoutError:
+                self.eject(member.engine, f"no answer within {timeout_s:g} s")
+            except EngineError:
+                continue  # whatever it is, its requests meet it
 
     async def recover(self, member: Member) -> None:
         """Ask an ejected engine for a token until it answers, again and again; ends never."""
@@ -194,13 +251,24 @@ class Fleet:
             if not health.is_ejected or engine.died.is_set():
                 member.ejected.clear()
                 continue
+            if engine.load().is_asleep:
+                continue  # it is asked for its token when it is woken
             try:
                 await answer_token(engine, self._failures.probe_timeout_s)
             except (EngineError, TimeoutError):
                 self._metrics.failures.labels(engine.name).inc()
                 health.fail_probe()
             else:
-                self._readmit(member)
+                self.readmit(member)
+
+
+def _gone(target: Target, candidates: Sequence[Candidate]) -> EngineGone:
+    if any(candidate.standing is Standing.ASLEEP for candidate in candidates):
+        said = f"every engine that serves '{target.model}' sleeps or is away; try again soon"
+        return EngineGone(said, headers={"retry-after": str(WAKE_S)})
+    return EngineGone(
+        f"no engine that serves '{target.model}' is left; the operator must see to it"
+    )
 
 
 def _serves(member: Member, target: Target) -> bool:

@@ -103,6 +103,13 @@ class Gate:
         for door in self._doors.values():
             self._leave(door, key)
 
+    def give_up(self, engine: str) -> None:
+        """The engine's cache is empty: what idle programs had there counts no more."""
+        door = self._doors.get(engine)
+        if door is not None:
+            for key in list(door.programs):
+                self._leave(door, key)
+
     def _leave(self, door: _Door, key: Hashable) -> None:
         program = door.programs.get(key)
         if program is not None and not program.running and not program.asking:
@@ -199,10 +206,12 @@ class Pass:
     wants: Wants
     waited_s: float = 0.0
     used: Used | None = None
-    """What the turn has cost, told before it ends; None where it failed."""
+    """What the turn has cost, told before it ends; None where it failed, or nobody knows: then the
+    size of the request stands for it."""
     answered: bool = False
     """Whether the turn ends with an answer and not with a call."""
     _began_s: float = 0.0
+    _first_s: float = 0.0
 
     async def enter(self, tokens: int) -> None:
         """Wait for a turn of about so many tokens."""
@@ -211,9 +220,15 @@ class Pass:
         self._began_s = self.gate.clock()
         self.waited_s = self._began_s - asked_s
 
-    def started(self, prompt: int, cached: int) -> None:
-        """The first token has come."""
-        self.door.set.measure(prompt - cached, self.gate.clock() - self._began_s)
+    def begins(self) -> None:
+        """The first event has come."""
+        self._first_s = self.gate.clock()
+
+    def measure(self) -> None:
+        """Learn how fast prompts are computed; of a stream only, which begins with a token."""
+        used = self.used
+        if used is not None and used.cached is not None:
+            self.door.set.measure(used.prompt - used.cached, self._first_s - self._began_s)
 
     def leave(self) -> None:
         """The turn has ended."""

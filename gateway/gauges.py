@@ -32,6 +32,11 @@ def gauges(queue: Queue, sessions: Sessions, fleet: Fleet) -> Readings:
                 "engine",
                 lambda: {n: float(m.standing is Standing.WELL) for n, m in members.items()},
             ),
+            "roundhouse_engine_asleep": (
+                "1 while the engine sleeps or is about to.",
+                "engine",
+                lambda: {n: float(m.standing is Standing.ASLEEP) for n, m in members.items()},
+            ),
             "roundhouse_engine_requests": (
                 "This gateway's requests that are with the engine.",
                 "engine",

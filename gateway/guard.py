@@ -18,14 +18,16 @@ class Guard:
     """
 
     target: float
-    _recent: deque[Used] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    _recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     _good: int = 0
 
     def take(self, used: Used, demand_ratio: float) -> None:
         """Learn from a turn that had turns before it; `demand_ratio` is demand over pool."""
-        self._recent.append(used)
-        cached = sum(turn.cached for turn in self._recent)
-        found = cached / max(sum(turn.prompt for turn in self._recent), 1)
+        if used.cached is None:
+            return  # an engine that doesn't tell has not missed anything
+        self._recent.append((used.prompt, used.cached))
+        cached = sum(cached for _, cached in self._recent)
+        found = cached / max(sum(prompt for prompt, _ in self._recent), 1)
         self._good = self._good + 1 if found > _FOUND else 0
         if self._good >= _GOOD_RUN:
             self.target, self._good = min(self.target + 0.01, max(_HIGHEST, self.target)), 0

@@ -34,6 +34,11 @@ class Homes:
             if last_s < now_s - self._active_s:
                 self.leave(old)
 
+    def give_up(self, engine: str) -> None:
+        """Nobody is at home there any more."""
+        for key in [key for key, (home, _) in self._homes.items() if home == engine]:
+            self.leave(key)
+
     def leave(self, key: Key) -> None:
         """The program has ended."""
         home = self._homes.pop(key, None)
@@ -54,6 +59,11 @@ class Prefixes:
         self._served.move_to_end(prefix)
         if len(self._served) > PREFIXES:
             self._served.popitem(last=False)
+
+    def give_up(self, engine: str) -> None:
+        """The engine has none any more."""
+        for served in self._served.values():
+            served.pop(engine, None)
 
     def engines(self, prefix: bytes, now_s: float) -> frozenset[str]:
         """Those that have it still, as far as can be known from here."""

@@ -15,6 +15,9 @@ TOKEN_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0
 FIRST_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 TOTAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 RATIO_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 10, 100)
+MOVES = ("dead", "asleep", "ejected", "draining", "overloaded", "failed", "elsewhere")
+WAKES = ("load", "schedule", "too_few", "operator")
+SLEEPS = ("quiet", "operator")
 OUTCOMES = (
     *("ok", "client_error", "refused", "engine_error", "tools_error"),
     *("disconnected", "stopped", "internal_error"),
@@ -159,20 +162,53 @@ class FleetMetrics:
         )
         self.moves = Counter(
             "roundhouse_session_moves",
-            "Sessions that left their home, by its state: dead, ejected, draining, overloaded, "
-            "failed (for this very request), elsewhere (it does not serve what is asked for).",
+            "Sessions that left their home, by its state: dead, asleep, ejected, draining, "
+            "overloaded, failed (for this very request), elsewhere (it does not serve what is "
+            "asked for).",
             ["reason"],
             registry=registry,
         )
         for outcome in ("sent", "no_budget"):
             self.retries.labels(outcome)
-        for reason in ("dead", "ejected", "draining", "overloaded", "failed", "elsewhere"):
+        for reason in MOVES:
             self.moves.labels(reason)
 
     def know(self, engine: str) -> None:
         """Begins an engine's counters at 0, so that Prometheus sees the first one grow."""
         for counter in (self.ejections, self.failures, self.refusals):
             counter.labels(engine)
+
+
+class StandbyMetrics:
+    """Instruments of engines that sleep and wake."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.wakes = Counter(
+            "roundhouse_engine_wakes",
+            f"Engines that were woken and have answered a token, by why: {', '.join(WAKES)}.",
+            ["engine", "reason"],
+            registry=registry,
+        )
+        self.sleeps = Counter(
+            "roundhouse_engine_sleeps",
+            f"Engines that were put to sleep, by why: {', '.join(SLEEPS)}.",
+            ["engine", "reason"],
+            registry=registry,
+        )
+        self.wake_seconds = Histogram(
+            "roundhouse_engine_wake_seconds",
+            "Time from the order to wake to the engine's first token.",
+            ["engine"],
+            buckets=FIRST_BUCKETS,
+            registry=registry,
+        )
+
+    def know(self, engine: str) -> None:
+        """Begins an engine's counters at 0, so that Prometheus sees the first one grow."""
+        for reason in WAKES:
+            self.wakes.labels(engine, reason)
+        for reason in SLEEPS:
+            self.sleeps.labels(engine, reason)
 
 
 class Readings(Collector):

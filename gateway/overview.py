@@ -75,6 +75,7 @@ class Overview:
             "name": name,
             "model": member.engine.model,
             "pool": member.engine.pool,
+            "spare": member.engine.spare,
             "state": member.standing.name.lower(),
             "requests": member.in_flight,
             "programs": int(self._desk.fleet.programs[name]),

@@ -64,6 +64,7 @@ def read(path: Path) -> ProcessConfig:
     names = [engine.name for engine in config.engines]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"{path}: engines must be at least one, with names of their own")
+    _check_spares(path, config)
     keys = [key for key in os.environ.get("ROUNDHOUSE_API_KEYS", "").split(",") if key.strip()]
     api_keys = (*config.gateway.api_keys, *(SecretStr(key.strip()) for key in keys))
     secrets: dict[str, object] = {"api_keys": api_keys}
@@ -74,6 +75,19 @@ def read(path: Path) -> ProcessConfig:
         secrets["store"] = store
     gateway = config.gateway.model_copy(update=secrets)
     return config.model_copy(update={"gateway": gateway})
+
+
+def _check_spares(path: Path, config: ProcessConfig) -> None:
+    """A spare that could never sleep is a mistake. Raises ValueError."""
+    least = config.gateway.spares.awake
+    for spare in config.engines:
+        alike = [engine for engine in config.engines if engine.model_name == spare.model_name]
+        if spare.spare and len(alike) <= least:
+            raise ValueError(
+                f"{path}: engine '{spare.name}' is a spare that can never sleep: engines "
+                f"that serve '{spare.model_name}': {len(alike)}, gateway.spares.awake: {least}; "
+                "give another engine the same served_name"
+            )
 
 
 def uvloop_run(config: ProcessConfig) -> int:

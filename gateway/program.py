@@ -14,10 +14,12 @@ class Rule:
     """The parameters; `docs/admission.md` explains each."""
 
     target: float = 0.95
+    slack: float = 0.1
     patience: float = 2.0
     aging: float = 4.0
     grace_s: float = 30.0
     bound_s: float = 120.0
+    rotation: float = 0.75
     prefill_rate: float = 10_000.0
     """Tokens per second, until it is measured."""
 
@@ -70,7 +72,7 @@ class Program:
             added = max(used.prompt + used.completion - self.tokens, 0)
             self.growth += _GROWTH_WEIGHT * (added - self.growth)
         else:
-            self.shared = used.cached
+            self.shared = used.cached or 0
         self.turns += 1
         self.tokens = used.prompt + used.completion
 
@@ -87,8 +89,8 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a turn cost, in tokens; `cached` of the prompt were found."""
+    """What a turn cost, in tokens; `cached` of the prompt were found, None: not known."""
 
     prompt: int
     completion: int
-    cached: int
+    cached: int | None

@@ -17,7 +17,8 @@ class Standing(IntEnum):
     EJECTED = 1
     """It has failed; asked when all have, because a refusal would be no better."""
     DRAINING = 2
-    DEAD = 3
+    ASLEEP = 3
+    DEAD = 4
 
     @property
     def serves(self) -> bool:

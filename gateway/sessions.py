@@ -120,6 +120,12 @@ class Sessions:
         if session.ended or not (session.named or self._memory.knows(key)):
             self._forget(key)
 
+    def give_up(self, engine: str) -> None:
+        """What the engine held of sessions is gone: none has its home there any more."""
+        for session in self._sessions.values():
+            if session.home == engine:
+                session.home = None
+
     def find(self, tenant: str, session_id: str) -> Session | None:
         """A tenant's session; another tenant's is not found."""
         return self._sessions.get((tenant, session_id))

@@ -13,7 +13,12 @@ Values and a passed-in clock only: no event loop, no engine. With C the pool and
   costs the pool for C / R. Idle programs with r > `patience` * C / R go, the longest away first, if
   that lets the head in. r is what the tool is expected to take still; of what nothing is known, it
   is the time already away (what has lasted long will last long).
-- Order of heads: those that have waited `bound_s` (they go whatever fits), then by class, then the
+- Growth: admitted programs may outgrow the target by `slack` * C. Beyond, idle ones are set aside,
+  the smallest first: what a context costs to compute again grows faster than its length.
+- Rotation: for a head that has waited `bound_s` any idle program makes room, the smallest first. As
+  these have to be computed again, that may take `rotation` of the prefill rate and no more: with
+  more programs than that lets take turns, waits grow, and the cache doesn't thrash.
+- Order of heads: those that have waited `bound_s`, the longest first; then by class, then the
   tenant that holds least for its weight, then the program that started first; a second of waiting
   beyond `grace_s` counts as `aging` seconds of an earlier start.
 - Guard: turns that find less than half of their prompt cached say that the account is wrong, and
@@ -23,6 +28,7 @@ Sources: ThunderAgent (arXiv 2602.13692) for the account and the pause at tool b
 (arXiv 2402.01869) for weighing waste against recomputation, CONCUR (arXiv 2601.22705): the guard.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
@@ -30,7 +36,8 @@ from dataclasses import dataclass, field
 from gateway.guard import Guard
 from gateway.program import Program, Rule, Stand, Used
 
-_RATE_WEIGHT = 0.1
+# A first token that waited for others in the engine tells too low a rate: few are as fast as it is.
+_RATE_UP, _RATE_DOWN = 0.3, 0.02
 _MEASURED_TOKENS = 256  # of prefill, from which on a first token's time tells the rate
 
 
@@ -50,6 +57,8 @@ class WorkingSet:
     _held: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _prefixes: Counter[int] = field(default_factory=Counter)
     _guard: Guard = field(init=False)
+    _paid_s: float = 0.0
+    """When what rotation has cost so far is paid for."""
 
     def __post_init__(self) -> None:
         self._guard = Guard(self.rule.target)
@@ -80,6 +89,13 @@ class WorkingSet:
         """Demand over the pool."""
         return self.demand / self.capacity if self.capacity else 0.0
 
+    def needed_ratio(self, now: float) -> float:
+        """Demand over the pool without the idle programs that would make room for others."""
+        if not self.capacity:
+            return 0.0
+        idle = (p.charge for p in self._idle() if p.returns_in_s(now) > self._patience_s)
+        return max(self.demand - sum(idle), 0.0) / self.capacity
+
     def ask(self, program: Program, tokens: int, now: float) -> None:
         """The program wants a turn whose prompt is about so long.
 
@@ -91,6 +107,7 @@ class WorkingSet:
             program.stand = Stand.RUNNING
             program.running += 1
             self._count(program)
+            self._shrink()
             return
         program.asking += 1
         if program.stand is Stand.OUT:
@@ -102,8 +119,7 @@ class WorkingSet:
         if not self._heads:
             return None
         head = min(self._heads.values(), key=lambda program: self._order(program, now))
-        overdue = now - head.since_s >= self.rule.bound_s
-        if not (self._fits(head) or self._make_room(head, now, overdue) or overdue):
+        if not (self._fits(head) or self._wait_out(head, now) or self._rotate(head, now)):
             return None
         del self._heads[head.key]
         head.stand = Stand.RUNNING
@@ -127,7 +143,8 @@ class WorkingSet:
     def measure(self, prefilled: int, took_s: float) -> None:
         """Learn the prefill rate: tokens computed, and the time to the first new one."""
         if prefilled >= _MEASURED_TOKENS and took_s > 0:
-            self.rate += _RATE_WEIGHT * (prefilled / took_s - self.rate)
+            rate = prefilled / took_s
+            self.rate += (_RATE_UP if rate > self.rate else _RATE_DOWN) * (rate - self.rate)
 
     def expect(self, program: Program, away_s: tuple[float, float] | None) -> None:
         """Tell how long an idle program is expected to be away, from its last turn's end on."""
@@ -147,13 +164,14 @@ class WorkingSet:
             self._drop(program)
 
     def next_s(self, now: float) -> float | None:
-        """When time alone may let a head in: None when nobody waits."""
+        """When time alone may let a head in: None when nobody waits, or only for a turn's end."""
         if not self._heads:
             return None
-        bounds = [head.since_s + self.rule.bound_s for head in self._heads.values()]
         patience_s = self._patience_s
-        idle = [p.since_s + patience_s for p in self._idle() if p.returns_in_s(now) <= patience_s]
-        return max(min(bounds + idle), now)
+        times = [p.since_s + patience_s for p in self._idle() if p.returns_in_s(now) <= patience_s]
+        bounds = [head.since_s + self.rule.bound_s for head in self._heads.values()]
+        times += [max(bound, self._paid_s) for bound in bounds]
+        return min((time for time in times if time > now), default=None)
 
     @property
     def _patience_s(self) -> float:
@@ -187,32 +205,60 @@ class WorkingSet:
         shared = max(head.shared, max(self._prefixes, default=0))
         return shared + self._charges - freed + head.charge <= self.target * self.capacity
 
-    def _make_room(self, head: Program, now: float, overdue: bool) -> bool:
-        """Set idle programs aside, all that it takes or none."""
-        least_s = 0.0 if overdue else self._patience_s
+    def _wait_out(self, head: Program, now: float) -> bool:
+        """Set aside who is away for longer than it pays to keep, if that lets the head in."""
         away = [(p.returns_in_s(now), p) for p in self._idle()]
+        away.sort(key=lambda pair: -pair[0])
+        return self._make_room(head, [p for away_s, p in away if away_s > self._patience_s])
+
+    def _rotate(self, head: Program, now: float) -> bool:
+        """Set anybody idle aside for a head that has waited long enough, if that is paid for."""
+        if now < max(head.since_s + self.rule.bound_s, self._paid_s):
+            return False
+        before = self._charges
+        if not self._make_room(head, self._smallest()):
+            return False
+        rate = self.rule.rotation * self.rate
+        self._paid_s = now + (before - self._charges) / rate if rate else math.inf
+        return True
+
+    def _make_room(self, head: Program, idle: Iterable[Program]) -> bool:
+        """Set these idle programs aside in their order, as many as it takes, or none."""
         gone: list[Program] = []
         freed = 0.0
-        for away_s, program in sorted(away, key=lambda pair: -pair[0]):
-            if away_s <= least_s:
-                return False
+        for program in idle:
             gone.append(program)
             freed += program.charge
             if self._fits(head, freed) or len(gone) == len(self._admitted):
+                self._set_aside(gone)
+                return True
+        return False
+
+    def _shrink(self) -> None:
+        """Set idle programs aside as far as the admitted have outgrown the pool."""
+        over = self.demand - (self.target + self.rule.slack) * self.capacity
+        if not self.capacity or over <= 0:
+            return
+        gone: list[Program] = []
+        for program in self._smallest():
+            if over <= 0:
                 break
-        else:
-            return False
+            gone.append(program)
+            over -= program.charge
+        self._set_aside(gone)
+
+    def _smallest(self) -> list[Program]:
+        return sorted(self._idle(), key=lambda program: program.tokens)
+
+    def _set_aside(self, gone: list[Program]) -> None:
         for program in gone:
             self._drop(program)
         self.set_aside += len(gone)
-        return True
 
     def _order(self, head: Program, now: float) -> tuple[bool, tuple[int, int], float, float]:
         waited_s = now - head.since_s
+        if waited_s >= self.rule.bound_s:
+            return False, head.rank, 0.0, head.since_s
         aged_s = self.rule.aging * max(0.0, waited_s - self.rule.grace_s)
-        return (
-            waited_s < self.rule.bound_s,
-            head.rank,
-            self._held[head.tenant] / head.weight,
-            head.started_s - aged_s,
-        )
+        held = self._held[head.tenant] / head.weight
+        return True, head.rank, held, head.started_s - aged_s

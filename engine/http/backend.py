@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 import msgspec
@@ -13,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from engine.config import EngineConfig
 from engine.errors import (
+    CannotSleep,
     EngineAway,
     EngineBusy,
     EngineError,
@@ -25,8 +27,9 @@ from engine.http.client import Client
 from engine.http.load import Page, read
 from engine.http.parsing import Parsing
 from engine.http.passing import Passing, Renaming, whole
+from engine.http.sleeping import Sleeping
 from engine.http.translate import from_status
-from engine.http.wire import cards, encode
+from engine.http.wire import cards, encode, server_info
 from engine.probe import answer_token
 from engine.types import Call, EngineLoad, Event, Finished
 
@@ -35,6 +38,7 @@ logger = logging.getLogger(__name__)
 OK = 200
 NOT_FOUND = 404
 PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
+INFO_PATHS = ("/get_server_info", "/server_info")  # SGLang's, old and new
 PAGE_LIMIT = 2**22
 ERROR_LIMIT = 2**16
 ANSWER_LIMIT = 2**28
@@ -63,11 +67,15 @@ class HttpEngine:
         self._server = f"engine '{config.name}'"
         self._key = os.environ.get(config.key_env or "", "").strip() or None
         self._client = Client(config.name, config.url, self._key, config.http)
+        self._sleeping = Sleeping(self._server, self._client)
+        self._is_asleep = False
+        self._switches = 0
         self._renaming = (
             Renaming(config.model, config.model_name) if config.model != config.model_name else None
         )
         self._in_flight = 0
         self._load: EngineLoad | None = None
+        self._kv_tokens: int | None = None  # until it was asked
         self._looks = 0
         self._worked_looks = STALE_LOOKS
         self._watch: asyncio.Task[None] | None = None
@@ -75,6 +83,7 @@ class HttpEngine:
         self.model = config.model_name
         self.weight = config.weight
         self.pool = config.pool
+        self.spare = config.spare
         self.max_model_len = 0
         self.died = asyncio.Event()  # never set: what is away may come back
         self.collector: Collector = CollectorRegistry()
@@ -91,7 +100,12 @@ class HttpEngine:
             self._watch = asyncio.create_task(self._look_on(), name=f"load of {self.name}")
         try:
             await self.check_health(READY_S)
+            if self.spare and await self._sleeping.is_asleep():
+                self._is_asleep = True  # it is asked for its token when it has been woken
+                return
             await answer_token(self, READY_S)
+        except CannotSleep as error:
+            raise StartFailed(str(error)) from error
         except (EngineError, TimeoutError) as error:
             said = str(error) or f"no token within {READY_S:g} s"
             raise NotReady(f"{self._server} is not ready: {said}") from error
@@ -99,14 +113,20 @@ class HttpEngine:
     async def _look_on(self) -> None:
         """Keep the load fresh; a server that shows none is not asked again."""
         while True:
+            switches = self._switches
             try:
                 status, content = await self._client.get("/metrics", PAGE_LIMIT, LOOK_S)
             except EngineError:
                 self._looks += 1
                 self._worked_looks += 1
             else:
-                if not self._note(status, read(content)):
+                page = read(content)
+                if not self._note(status, page):
                     return
+                if page.flavour is not None:
+                    if page.is_asleep is not None and switches == self._switches:
+                        self._is_asleep = page.is_asleep  # others may send it to sleep too
+                    await self._learn_pool(page)
             await asyncio.sleep(self._bounds.load_s)
 
     def _note(self, status: int, page: Page) -> bool:
@@ -117,7 +137,7 @@ class HttpEngine:
             self._load, self._looks = page.load, 0
             return True
         self._looks += 1
-        if status not in (OK, NOT_FOUND):
+        if status not in (OK, NOT_FOUND) or self._load is not None:
             return True
         said = "its own requests are counted"
         if self._config.flavour == "auto":
@@ -125,6 +145,27 @@ class HttpEngine:
         else:
             logger.warning("%s shows no %s metrics: %s", self._server, self._config.flavour, said)
         return False
+
+    async def _learn_pool(self, page: Page) -> None:
+        """How much the cache holds; SGLang may tell it beside the page, and is asked once."""
+        if page.load.kv_tokens:
+            self._kv_tokens = page.load.kv_tokens
+        elif self._kv_tokens is None:
+            self._kv_tokens = await self._told_pool() if page.flavour == "sglang" else 0
+            if not self._kv_tokens:
+                said = "programs are not held before it"
+                logger.warning("%s does not say what its KV cache holds: %s", self._server, said)
+        load = replace(page.load, kv_tokens=self._kv_tokens, is_asleep=self._is_asleep)
+        self._load = load
+
+    async def _told_pool(self) -> int:
+        for path in INFO_PATHS:
+            with suppress(EngineError, msgspec.DecodeError, UnicodeDecodeError):
+                status, content = await self._client.get(path, PAGE_LIMIT, LOOK_S)
+                if status == OK:
+                    info = server_info(content)
+                    return max(0, info.max_total_num_tokens) * max(1, info.dp_size)
+        return 0
 
     async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """Ask the server; closing the generator closes the connection. Raises EngineError."""
@@ -184,8 +225,32 @@ class HttpEngine:
     def load(self) -> EngineLoad:
         """What the server said last; its own requests where it says nothing, or not any more."""
         if self._load is None or self._looks >= STALE_LOOKS:
-            return EngineLoad(running=self._in_flight)
+            return EngineLoad(
+                running=self._in_flight,
+                kv_tokens=self._kv_tokens or 0,
+                is_asleep=self._is_asleep,
+            )
         return self._load
+
+    async def sleep(self) -> None:
+        """Send the server to sleep; its running requests end first. Raises EngineError."""
+        self._switch(asleep=True)  # before it is: what came now would wait there
+        try:
+            await self._sleeping.sleep()
+        except BaseException:
+            self._switch(asleep=False)
+            raise
+
+    async def wake(self) -> None:
+        """Wake the server. Raises EngineError."""
+        await self._sleeping.wake()
+        self._switch(asleep=False)
+
+    def _switch(self, *, asleep: bool) -> None:
+        self._switches += 1  # a page that is on its way says what was before
+        self._is_asleep = asleep
+        if self._load is not None:
+            self._load = replace(self._load, is_asleep=asleep)
 
     async def check_health(self, timeout_s: float) -> None:
         """Return when the server answers at all. Raises EngineAway, or TimeoutError."""

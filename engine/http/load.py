@@ -20,12 +20,19 @@ SGLANG = {
     "sglang:num_running_reqs": "running",
     "sglang:num_queue_reqs": "waiting",
     "sglang:token_usage": "kv_used_ratio",
+    "sglang:max_total_num_tokens": "kv_tokens",
     "sglang:prompt_tokens_total": "prompt_tokens",
     "sglang:generation_tokens_total": "generated_tokens",
 }
 FIELDS = VLLM | SGLANG
 # prometheus_client's own parser takes tens of milliseconds for vLLM's page, on the event loop.
 SAMPLE = re.compile(r"^(" + "|".join(map(re.escape, FIELDS)) + r")(?:\{.*\})? (\S+)", re.MULTILINE)
+# Each of vLLM's ranks says in labels how its cache is made; the value is always 1.
+CACHE = re.compile(r"^vllm:cache_config_info\{(.*)\} \S+", re.MULTILINE)
+AWAKE = re.compile(
+    r'^vllm:engine_sleep_state\{(?:.*,)?sleep_state="awake"(?:,.*)?\} (\S+)', re.MULTILINE
+)
+COUNT = re.compile(r'(?:^|,)(kv_cache_size_tokens|num_gpu_blocks|block_size)="(\d+)"')
 
 
 @dataclass(slots=True)
@@ -34,6 +41,8 @@ class Page:
 
     load: EngineLoad
     names: frozenset[str] = field(default_factory=frozenset)
+    is_asleep: bool | None = None
+    """None where the page says nothing of sleep."""
 
     @property
     def flavour(self) -> str | None:
@@ -46,13 +55,25 @@ def read(content: bytes) -> Page:
     """The load: counts of several ranks and models are added, of their caches the fullest tells."""
     sums: dict[str, float] = defaultdict(float)
     names = set()
-    for name, value in SAMPLE.findall(content.decode(errors="replace")):
+    text = content.decode(errors="replace")
+    for name, value in SAMPLE.findall(text):
         names.add(name)
         what, number = FIELDS[name], _number(value)
         sums[what] = max(sums[what], number) if what == "kv_used_ratio" else sums[what] + number
     ratio = min(1.0, max(0.0, sums.pop("kv_used_ratio", 0.0)))
+    sums["kv_tokens"] += sum(_pool(labels) for labels in CACHE.findall(text))
     counts = {name: int(value) for name, value in sums.items()}
-    return Page(EngineLoad(kv_used_ratio=ratio, **counts), frozenset(names))
+    awake = AWAKE.findall(text)
+    is_asleep = not all(map(_number, awake)) if awake else None
+    load = EngineLoad(kv_used_ratio=ratio, is_asleep=bool(is_asleep), **counts)
+    return Page(load, frozenset(names), is_asleep)
+
+
+def _pool(labels: str) -> int:
+    """Tokens that one rank's cache holds."""
+    said = {name: int(count) for name, count in COUNT.findall(labels)}
+    blocks = said.get("num_gpu_blocks", 0) * said.get("block_size", 0)
+    return said.get("kv_cache_size_tokens", blocks)
 
 
 def _number(text: str) -> float:

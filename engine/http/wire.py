@@ -74,11 +74,13 @@ class Counts(msgspec.Struct):
     def usage(self) -> Usage:
         """As ours."""
         prompt, completion = self.prompt_tokens_details, self.completion_tokens_details
+        cached = prompt.cached_tokens if prompt is not None else None
         return Usage(
             self.prompt_tokens or 0,
             self.completion_tokens or 0,
-            (prompt.cached_tokens or 0) if prompt is not None else 0,
+            cached or 0,
             completion.reasoning_tokens if completion is not None else None,
+            cached is not None,
         )
 
 
@@ -114,6 +116,13 @@ class Card(msgspec.Struct):
     max_model_len: int | None = None
 
 
+class ServerInfo(msgspec.Struct):
+    """What SGLang says of itself; the pool is that of one rank."""
+
+    max_total_num_tokens: int = 0
+    dp_size: int = 1
+
+
 class Cards(msgspec.Struct):
     """The server's list of models."""
 
@@ -123,4 +132,5 @@ class Cards(msgspec.Struct):
 answer = msgspec.json.Decoder(Answer).decode
 cards = msgspec.json.Decoder(Cards).decode
 refusal = msgspec.json.Decoder(Refusal).decode
+server_info = msgspec.json.Decoder(ServerInfo).decode
 encode = msgspec.json.Encoder().encode

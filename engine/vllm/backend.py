@@ -11,25 +11,26 @@ from prometheus_client.registry import Collector
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from engine.config import EngineConfig
-from engine.errors import EngineDead, EngineError, StartFailed
+from engine.errors import CannotSleep, EngineAway, EngineDead, EngineError, StartFailed
 from engine.outlook import Outlook
 from engine.types import Call, EngineLoad, Event
 from engine.vllm.chat import ChatBackend
 from engine.vllm.completion import CompletionBackend
 from engine.vllm.continuity import Continuity
 from engine.vllm.fetching import Fetching
-from engine.vllm.launch import kv_tokens, launch
+from engine.vllm.launch import can_sleep, has_sleep_mode, kv_tokens, launch
 from engine.vllm.metrics import EngineCollector, LoadRecorder
 from engine.vllm.prompts import Prompts
 from engine.vllm.rendering import Rendering
 from engine.vllm.serving import Serving, refusals, serve
-from engine.vllm.translate import dead
+from engine.vllm.translate import dead, generating
 
 logger = logging.getLogger(__name__)
 
 DRAIN_STEP_S = 0.05
 WATCH_STEP_S = 0.05
 LAST = 2**31 - 1  # a priority behind all others
+SLEEP_LEVEL = 1  # weights to the host's memory; of level 2 only a reload brings them back
 
 
 class VllmEngine:
@@ -53,6 +54,7 @@ class VllmEngine:
         self.model = config.model_name
         self.weight = config.weight
         self.pool = config.pool
+        self.spare = config.spare
         self.max_model_len = 0
         self.died = asyncio.Event()
         self._vllm_metrics = EngineCollector(config.name)
@@ -64,6 +66,8 @@ class VllmEngine:
             launch, self._config, self._recorder, self._vllm_metrics
         )
         self._recorder.kv_tokens = kv_tokens(self._llm)
+        if self.spare and not has_sleep_mode(self._llm):
+            logger.warning("engine '%s' keeps its memory asleep: no sleep mode here", self.name)
         try:
             serving = await serve(self._llm, self._config)
             self._wire(serving, refusals(self._llm, self._config))
@@ -113,6 +117,8 @@ class VllmEngine:
         if self._llm.errored:
             self.died.set()
             raise dead(self.name)
+        if self._recorder.is_asleep:
+            raise EngineAway(f"engine '{self.name}' sleeps")
         if call.session is not None:
             self._fetching.drop(call.session)
         backend = self._chat if call.endpoint == "chat" else self._completion
@@ -120,7 +126,7 @@ class VllmEngine:
 
     async def expect(self, outlook: Outlook) -> None:
         """Take what is known of a session: its blocks are kept, given up or fetched by it."""
-        if self._llm is None or self._closing:
+        if self._llm is None or self._closing or self._recorder.is_asleep:
             return
         await self._tell(self._llm, outlook)
         self._fetching.expect(outlook)
@@ -152,17 +158,48 @@ class VllmEngine:
         gone_s = outlook.gone_s + monotonic() - began_s
         await self._tell(llm, msgspec.structs.replace(outlook, gone_s=gone_s))
 
+    async def sleep(self) -> None:
+        """Move the weights to the host's memory and drop the KV cache; nothing may run.
+
+        Raises CannotSleep, EngineDead and EngineFailed.
+        """
+        llm = self._living()
+        if not can_sleep(llm, self._config):
+            raise CannotSleep(
+                f"engine '{self.name}' was started without sleep mode: set `spare: true` for it, "
+                "or `args: {enable_sleep_mode: true}`"
+            )
+        await self._fetching.close()
+        self._recorder.is_asleep = True  # before it is: what came now would wait in vLLM
+        try:
+            with generating(self.name):
+                await llm.sleep(SLEEP_LEVEL, mode="wait")
+        except EngineError:
+            self._recorder.is_asleep = False
+            raise
+
+    async def wake(self) -> None:
+        """Take the memory again. Raises EngineDead and EngineFailed."""
+        llm = self._living()
+        with generating(self.name):
+            await llm.wake_up()
+        self._recorder.is_asleep = False
+
+    def _living(self) -> AsyncLLM:
+        if self._llm is None or self._llm.errored:
+            raise dead(self.name)
+        return self._llm
+
     def load(self) -> EngineLoad:
         """What the engine does now; costs nothing, asks nobody."""
         return self._recorder.load()
 
     async def check_health(self, timeout_s: float) -> None:
         """Return when the engine answers. Raises EngineDead, or TimeoutError when it hangs."""
-        if self._llm is None or self._llm.errored:
-            raise dead(self.name)
+        llm = self._living()
         # check_health() passes while the core hangs; a question to the core itself does not.
         async with asyncio.timeout(timeout_s):
-            await self._llm.is_paused()
+            await llm.is_paused()
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until nothing runs or waits; false when `timeout_s` ran out first."""

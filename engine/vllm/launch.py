@@ -55,6 +55,19 @@ def kv_tokens(llm: AsyncLLM) -> int:
     return int(cache.num_gpu_blocks or 0) * int(cache.block_size)
 
 
+def has_sleep_mode(llm: AsyncLLM) -> bool:
+    """Whether the engine gives up its memory when it sleeps."""
+    return bool(llm.model_config.enable_sleep_mode)
+
+
+def can_sleep(llm: AsyncLLM, config: EngineConfig) -> bool:
+    """Whether the engine was started so that it can sleep.
+
+    A platform without sleep mode (CPUs) only rests: it drops its cached prompts and runs nothing.
+    """
+    return has_sleep_mode(llm) or (config.spare and not current_platform.is_sleep_mode_available())
+
+
 def engine_args(config: EngineConfig) -> AsyncEngineArgs:
     """vLLM's arguments for `config`. Raises StartFailed for a name vLLM doesn't know."""
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
@@ -72,6 +85,8 @@ def engine_args(config: EngineConfig) -> AsyncEngineArgs:
         "scheduler_cls": SCHEDULER,
         "reasoning_parser": config.reasoning_parser or "",
     }
+    if config.spare and current_platform.is_sleep_mode_available():
+        named["enable_sleep_mode"] = True
     if config.kv_cache_gib is not None:
         named["kv_cache_memory_bytes"] = int(config.kv_cache_gib * 2**30)
     if config.host_memory_gib:

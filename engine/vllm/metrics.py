@@ -23,6 +23,8 @@ class LoadRecorder(StatLoggerBase):  # type: ignore[misc]  # vLLM is not analyse
     def __init__(self) -> None:
         self.kv_tokens = 0
         """Set once the engine has started."""
+        self.is_asleep = False
+        """Set by who sends it to sleep."""
         self._running = 0
         self._waiting = 0
         self._kv_used_ratio = 0.0
@@ -68,6 +70,7 @@ class LoadRecorder(StatLoggerBase):  # type: ignore[misc]  # vLLM is not analyse
             prefix_hits=self._prefix_hits,
             prompt_tokens=self._prompt_tokens,
             generated_tokens=self._generated_tokens,
+            is_asleep=self.is_asleep,
         )
 
 

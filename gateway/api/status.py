@@ -24,9 +24,9 @@ def routes(
 
     @router.get("/health")
     async def health() -> JSONResponse:
-        """Whether every engine lives and answers."""
+        """Whether every engine lives, and answers or sleeps."""
         engines = await desk.check(health_s)
-        well = all(state == "ok" for state in engines.values())
+        well = all(state in ("ok", "asleep") for state in engines.values())
         return JSONResponse(
             {"status": "ok" if well else "degraded", "engines": engines},
             200 if well else UNAVAILABLE,

@@ -55,7 +55,8 @@ function drawEngines(view) {
   sync(by("engines"), view.engines, (engine) => engine.name, makeEngine, (made, engine) => {
     put(made, "h3", engine.name);
     put(made, ".badge", engine.state).dataset.state = engine.state;
-    put(made, ".model", engine.model + (engine.pool ? ` · ${engine.pool}` : ""));
+    put(made, ".model", engine.model + (engine.pool ? ` · ${engine.pool}` : "") +
+      (engine.spare ? " · spare" : ""));
     const percent = Math.round(100 * engine.kv_used_ratio);
     put(made, ".kv", `${percent} %`);
     const meter = made.querySelector(".meter");

@@ -43,6 +43,8 @@ def test_the_minor_version_is_the_one_this_was_written_for() -> None:
         (AsyncLLM.from_vllm_config, {"vllm_config", "stat_loggers"}),
         (AsyncLLM.shutdown, {"timeout"}),
         (AsyncLLM.is_paused, set()),
+        (AsyncLLM.sleep, {"level", "mode"}),
+        (AsyncLLM.wake_up, set()),
         (AsyncLLM.get_num_unfinished_requests, set()),
         (AsyncEngineArgs.create_engine_config, {"usage_context"}),
         (OpenAIServingChat.__init__, {"online_renderer", "tool_strict_level", "tool_parser"}),

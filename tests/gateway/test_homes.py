@@ -60,3 +60,22 @@ def test_agents_of_a_kind_share_their_prefix_and_others_do_not() -> None:
     assert prefix_of(one) != prefix_of({**one, "tools": None})
     assert prefix_of(one) != prefix_of({**one, "messages": said})
     assert prefix_of({"prompt": "x"}) == prefix_of({"messages": "not a list"})
+
+
+@given(moves, st.sampled_from("abc"))
+def test_nobody_is_at_home_at_an_engine_that_was_given_up(
+    steps: list[tuple[str, str, float]], gone: str
+) -> None:
+    homes, prefixes = Homes(active_s=1000), Prefixes(keep_s=1000)
+    for session, engine, now_s in steps:
+        if engine is not None:
+            homes.settle(("t", session), engine, now_s)
+            prefixes.note(session.encode(), engine, now_s)
+    before = dict(homes.programs)
+    homes.give_up(gone)
+    prefixes.give_up(gone)
+    assert homes.programs[gone] == 0
+    assert all(
+        homes.programs[engine] == before.get(engine, 0) for engine in "abc" if engine != gone
+    )
+    assert not any(gone in prefixes.engines(name.encode(), 0) for name in "stuvw")

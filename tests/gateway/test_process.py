@@ -59,3 +59,23 @@ def test_keys_of_the_environment_join_those_of_the_file(
     assert "a" not in repr(config.gateway.api_keys)
     assert config.gateway.admin_key is not None
     assert config.gateway.admin_key.get_secret_value() == "d"
+
+
+def test_a_spare_that_could_never_sleep_stops_the_start(tmp_path: Path) -> None:
+    spare = {**ENGINE, "name": "one", "served_name": "m", "spare": True}
+    other = {**ENGINE, "name": "two", "served_name": "m"}
+    assert read(written(tmp_path, engines=[spare, other])).engines[0].spare
+    with pytest.raises(ValueError, match=r"'one' is a spare that can never sleep.*'m': 1"):
+        read(written(tmp_path, engines=[spare, ENGINE]))
+    with pytest.raises(ValueError, match=r"gateway\.spares\.awake: 2"):
+        read(written(tmp_path, engines=[spare, other], gateway={"spares": {"awake": 2}}))
+
+
+def test_an_hour_without_quotes_is_an_hour(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(
+        "engines: [{name: a, model: m}]\n"
+        "gateway: {spares: {windows: [{start: 8:30, end: 18:00}]}}\n"
+    )
+    (window,) = read(path).gateway.spares.windows
+    assert (f"{window.start:%H:%M}", f"{window.end:%H:%M}") == ("08:30", "18:00")

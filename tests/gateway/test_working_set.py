@@ -115,15 +115,69 @@ def test_nobody_is_set_aside_if_that_does_not_let_the_head_in() -> None:
     assert idle.stand is Stand.IDLE
 
 
-def test_whoever_has_waited_for_the_bound_goes_whatever_fits() -> None:
+def test_for_whoever_has_waited_for_the_bound_anybody_idle_makes_room() -> None:
+    set_ = pool(1000, bound_s=120.0, patience=1e6)
+    small, large = program("small"), program("large")
+    run_turn(set_, small, 300, 0.0)
+    run_turn(set_, large, 600, 0.0)
+    set_.ask(program("head"), 400, 1.0)
+    assert list(granted(set_, 120.9)) == []
+    assert set_.next_s(100.0) == 121.0
+    assert list(granted(set_, 121.0)) == ["head"]
+    assert (small.stand, large.stand) == (Stand.OUT, Stand.IDLE)
+
+
+def test_nobody_that_runs_makes_room() -> None:
     set_ = pool(1000, bound_s=120.0)
     busy = program("busy")
     set_.ask(busy, 900, 0.0)
     list(granted(set_, 0.0))
     set_.ask(program("head"), 900, 1.0)
-    assert list(granted(set_, 120.9)) == []
-    assert set_.next_s(100.0) == 121.0
-    assert list(granted(set_, 121.0)) == ["head"]
+    assert list(granted(set_, 500.0)) == []
+    assert set_.next_s(500.0) is None
+    set_.end(busy, 501.0, None)
+    assert list(granted(set_, 501.0)) == ["head"]
+
+
+def test_rotation_takes_no_more_of_the_engine_than_its_share() -> None:
+    set_ = pool(1000, bound_s=10.0, patience=1e6, rotation=0.5)
+    first, second = program("first"), program("second")
+    run_turn(set_, first, 900, 0.0)
+    set_.ask(second, 900, 0.0)
+    assert list(granted(set_, 10.0)) == ["second"]
+    set_.end(second, 11.0, Used(900, 0, 0))
+    set_.ask(first, 900, 11.0)
+    # 900 tokens at half of 1000 a second have been paid for 1.8 s after they were given up.
+    assert list(granted(set_, 21.0)) == ["first"]
+    set_.end(first, 21.0, Used(900, 0, 0))
+    set_.ask(second, 900, 11.0)
+    assert list(granted(set_, 22.7)) == []
+    assert set_.next_s(22.7) == pytest.approx(22.8)
+    assert list(granted(set_, 22.9)) == ["second"]
+
+
+def test_admitted_programs_may_grow_by_the_slack_and_then_the_smallest_idle_one_goes() -> None:
+    set_ = pool(1000, slack=0.1)
+    small, large, growing = program("small"), program("large"), program("growing")
+    run_turn(set_, small, 200, 0.0)
+    run_turn(set_, large, 300, 0.0)
+    run_turn(set_, growing, 500, 0.0)
+    set_.ask(growing, 600, 1.0)
+    assert (small.stand, set_.ratio) == (Stand.IDLE, 1.1)
+    set_.ask(growing, 700, 2.0)
+    assert (small.stand, large.stand, set_.ratio) == (Stand.OUT, Stand.IDLE, 1.0)
+
+
+def test_of_those_that_have_waited_for_the_bound_the_longest_waiting_goes_first() -> None:
+    set_ = pool(1000, bound_s=100.0)
+    busy = program("busy")
+    set_.ask(busy, 1000, 0.0)
+    list(granted(set_, 0.0))
+    set_.ask(program("younger, longer waiting", started_s=9.0), 500, 10.0)
+    set_.ask(program("older", started_s=0.0), 500, 20.0)
+    set_.end(busy, 200.0, None)
+    set_.leave(busy)
+    assert list(granted(set_, 200.0)) == ["younger, longer waiting", "older"]
 
 
 def test_the_program_that_started_first_goes_first_and_waiting_makes_older() -> None:
@@ -167,6 +221,8 @@ def test_the_prefill_rate_is_learned_from_long_prompts_only() -> None:
     set_ = pool(1000)
     set_.measure(10, 1.0)
     assert set_.rate == RATE
+    set_.measure(5000, 50.0)  # it waited for others
+    assert set_.rate > 0.9 * RATE
     for _ in range(100):
         set_.measure(5000, 1.0)
     assert set_.rate == pytest.approx(5000, rel=0.01)
@@ -244,11 +300,14 @@ class Programs(RuleBasedStateMachine):
     @precondition(lambda self: self.set.waiting)
     @rule()
     def wait_for_time(self) -> None:
-        """Time alone, as long as is said, and as often as it takes, lets the first head in."""
+        """Time alone, as long as is said, and as often as it takes, lets the first head in, unless
+        too much of the pool is running."""
         asked = self.set.waiting
         for _ in range(50):
             until = self.set.next_s(self.now)
-            assert until is not None
+            if until is None:  # only a turn's end can help
+                assert any(one.running for one in self.all)
+                return
             self.now = max(self.now, until) + 1e-6
             if self.set.grant(self.now) is not None:
                 break
@@ -267,3 +326,15 @@ class Programs(RuleBasedStateMachine):
 
 
 TestPrograms = Programs.TestCase
+
+
+def test_idle_programs_that_would_make_room_are_no_need() -> None:
+    set_ = pool(1000)  # whose patience is over after 2 * 1000 / 10000 s
+    soon, long = program("soon"), program("long", 1.0)
+    for one, away_s in ((soon, (0.1, 0.1)), (long, (60.0, 60.0))):
+        run_turn(set_, one, 400, 0.0)
+        set_.expect(one, away_s)
+    assert (set_.ratio, set_.needed_ratio(0.0)) == (0.8, 0.4)
+    set_.ask(long, 400, 0.0)
+    assert set_.needed_ratio(0.0) == 0.8, "it runs again"
+    assert pool(0).needed_ratio(0.0) == 0.0

@@ -40,6 +40,12 @@ class ScriptedEngine:
         self.running = 0
         self.kv_used_ratio = 0.0
         self.kv_tokens = 0
+        self.waiting = 0
+        self.spare = False
+        self.is_asleep = False
+        self.sleep_gate: asyncio.Event | None = None
+        self.sleep_failure: EngineError | None = None
+        self.wake_failure: EngineError | None = None
         self.ailment: EngineError | TimeoutError | None = None
         self.start_gate: asyncio.Event | None = None
         self.start_failure: EngineError | None = None
@@ -57,6 +63,7 @@ class ScriptedEngine:
 
     async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """Play the next turn."""
+        assert not self.is_asleep, "nobody asks who sleeps"
         self._check(call)
         turn = self.turns[min(len(self.calls), len(self.turns) - 1)]
         self.calls.append(call)
@@ -90,7 +97,28 @@ class ScriptedEngine:
 
     def load(self) -> EngineLoad:
         """What runs now, and of the cache what the test has set."""
-        return EngineLoad(self.running, kv_used_ratio=self.kv_used_ratio, kv_tokens=self.kv_tokens)
+        return EngineLoad(
+            self.running,
+            self.waiting,
+            kv_used_ratio=self.kv_used_ratio,
+            kv_tokens=self.kv_tokens,
+            is_asleep=self.is_asleep,
+        )
+
+    async def sleep(self) -> None:
+        """Sleep, once `sleep_gate` opens, or fail with `sleep_failure`."""
+        assert not self.running, "what runs would be lost"
+        if self.sleep_gate is not None:
+            await self.sleep_gate.wait()
+        if self.sleep_failure is not None:
+            raise self.sleep_failure
+        self.is_asleep = True
+
+    async def wake(self) -> None:
+        """Wake up, or fail with `wake_failure`."""
+        if self.wake_failure is not None:
+            raise self.wake_failure
+        self.is_asleep = False
 
     def away(self, expected_s: tuple[float, float]) -> None:
         """A script's turns come when they come."""

@@ -29,17 +29,29 @@ class Upstream:
     def __init__(self, manner: Manner, metrics: str = "") -> None:
         self.manner = manner
         self.metrics = metrics
+        self.info: object = None
+        """What it says of itself beside the page, as SGLang does."""
         self.url = ""
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.probes = 0
         self.begun = asyncio.Event()
         self.left = asyncio.Event()
+        self.sleeps: bool | None = None
+        """Whether it sleeps, as vLLM in development mode tells; None: it knows nothing of it."""
+        self.orders: list[str] = []
+        """What it was ordered: paths and queries."""
+        self.heeds = True
+        """Whether it does what it is ordered."""
+        self.woken = asyncio.Event()
         self.sent = 0
         """Bytes that the network took of `flood`."""
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         body = msgspec.json.decode(await request.read())
+        if self.sleeps:
+            self.woken.clear()
+            await self.woken.wait()  # vLLM's scheduler is paused: whoever comes, waits
         if body.get("max_tokens") == 1:
             self.probes += 1
             if self.manner in ILL:
@@ -58,8 +70,25 @@ class Upstream:
         cards = [{"id": "there", "object": "model", "max_model_len": 4096}]
         return web.json_response({"object": "list", "data": cards})
 
+    async def _switch(self, request: web.Request) -> web.Response:
+        if self.sleeps is None:
+            return web.Response(status=404)
+        self.orders.append(request.path_qs)
+        if self.heeds:
+            self.sleeps = request.path == "/sleep"
+            self.woken.set()
+        return web.json_response({"status": "sleeping" if self.sleeps else "awake"})
+
+    async def _is_sleeping(self, request: web.Request) -> web.Response:
+        if self.sleeps is None:
+            return web.Response(status=404)
+        return web.json_response({"is_sleeping": self.sleeps})
+
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(text=self.metrics, status=200 if self.metrics else 404)
+
+    async def _info(self, request: web.Request) -> web.Response:
+        return web.json_response(self.info, status=200 if self.info else 404)
 
     @asynccontextmanager
     async def running(self, port: int = 0) -> AsyncGenerator[None]:
@@ -69,6 +98,10 @@ class Upstream:
         app.router.add_post("/v1/completions", self._generate)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/server_info", self._info)
+        app.router.add_post("/sleep", self._switch)
+        app.router.add_post("/wake_up", self._switch)
+        app.router.add_get("/is_sleeping", self._is_sleeping)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", port)
