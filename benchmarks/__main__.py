@@ -2,10 +2,12 @@
 
 import argparse
 
+from benchmarks.agents.command import AGENTS
 from benchmarks.commands import Command
 from benchmarks.continuity import CONTINUITY
 from benchmarks.hop import HOP
 from benchmarks.identity import IDENTITY
+from benchmarks.overload import OVERLOAD
 from benchmarks.streaming import STREAMING
 from benchmarks.tools_live import TOOLS_LIVE
 from benchmarks.tools_sim import TOOLS_SIM
@@ -15,11 +17,13 @@ from benchmarks.tools_speed import TOOLS_SPEED
 COMMANDS: tuple[Command, ...] = (
     STREAMING,
     HOP,
+    OVERLOAD,
     TOOLS_SIM,
     TOOLS_LIVE,
     TOOLS_SPEED,
     TOOLS_SOAK,
     IDENTITY,
+    AGENTS,
     CONTINUITY,
 )
 

@@ -22,7 +22,7 @@ def configure(options: argparse.ArgumentParser) -> None:
         metavar="FAMILY=FILE",
         help="a chat template, and the family that is served with it; may be repeated",
     )
-    options.add_argument("--conversations", type=int, help="how many to play; all by default")
+    options.add_argument("--conversations", type=_count, help="how many to play; all by default")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -36,7 +36,10 @@ async def _run(args: argparse.Namespace) -> None:
     from benchmarks.continuity_conversations import OURS, read
     from benchmarks.continuity_families import DEMO, FAMILIES
 
-    conversations = OURS if args.trajectories is None else read(args.trajectories)
+    try:
+        conversations = OURS if args.trajectories is None else read(args.trajectories)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     chosen = [_template(text, FAMILIES) for text in args.template]
     chosen = chosen or [("demo", DEMO / "chat_template.jinja")]
     print(HEAD)  # noqa: T201
@@ -44,6 +47,12 @@ async def _run(args: argparse.Namespace) -> None:
         for kept in (True, False):
             row = await _measure(name, file, conversations[: args.conversations], kept=kept)
             print(row, flush=True)  # noqa: T201
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give a number of at least 1")
+    return int(text)
 
 
 def _template(text: str, families: Mapping[str, object]) -> tuple[str, Path]:

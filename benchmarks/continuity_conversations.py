@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,10 +11,33 @@ Message: TypeAlias = Mapping[str, Any]
 
 
 def read(path: Path) -> list[list[Message]]:
-    """Recorded conversations: a JSON list of objects with OpenAI chat messages under `traj`."""
-    data = path.read_bytes()
-    recorded = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    return [entry["traj"] for entry in recorded]
+    """Recorded conversations: a JSON list of objects with OpenAI chat messages under `traj`.
+
+    Raises ValueError, with what to give instead, for anything else.
+    """
+    try:
+        data = path.read_bytes()
+        recorded = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ValueError(
+            f"--trajectories {path}: {error}; give a JSON file, plain or as .gz"
+        ) from error
+    if not isinstance(recorded, list) or not recorded:
+        raise ValueError(f"--trajectories {path}: give a list of objects with `traj`")
+    return [_conversation(path, number, entry) for number, entry in enumerate(recorded)]
+
+
+def _conversation(path: Path, number: int, entry: object) -> list[Message]:
+    messages = entry.get("traj") if isinstance(entry, dict) else None
+    if not isinstance(messages, list) or not all(
+        isinstance(message, dict) and "role" in message and "content" in message
+        for message in messages
+    ):
+        raise ValueError(
+            f"--trajectories {path}: entry {number} needs `traj`, a list of messages "
+            "with role and content"
+        )
+    return messages
 
 
 def _asked(text: str) -> Message:

@@ -1,22 +1,18 @@
-"""Families of models: what their chat templates and parsers need, and how they write a turn."""
+"""Families of models: what their chat templates and parsers need."""
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from transformers import AutoTokenizer
 
 from benchmarks.variants import ROOT
 
-Call: TypeAlias = tuple[str, dict[str, Any]]
-Write: TypeAlias = Callable[[str, Sequence[Call]], str]
-
 DEMO = ROOT / "models" / "demo"
 MAX_MODEL_LEN = 65536
-THOUGHT = "<think>\nWhat was asked is clear: I answer, or call what I need.\n</think>\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,51 +21,22 @@ class Family:
 
     parser: str
     end: str
-    write: Write
-    """A turn as the model writes it: content and calls, without the end."""
     begin: str | None = None
     reasoning_parser: str | None = None
     special: Sequence[str] = ()
 
 
-def _hermes(content: str, calls: Sequence[Call]) -> str:
-    parts = [content] if content else []
-    for name, arguments in calls:
-        call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-        parts.append(f"<tool_call>\n{call}\n</tool_call>")
-    return "\n".join(parts)
-
-
-def _thinking(content: str, calls: Sequence[Call]) -> str:
-    return THOUGHT + _hermes(content, calls)
-
-
-def _llama(content: str, calls: Sequence[Call]) -> str:
-    written = (
-        json.dumps({"name": name, "parameters": arguments}, ensure_ascii=False)
-        for name, arguments in calls
-    )
-    return "; ".join(written) or content
-
-
-def _mistral(content: str, calls: Sequence[Call]) -> str:
-    if not calls:
-        return content
-    made = [{"name": name, "arguments": arguments} for name, arguments in calls]
-    return f"[TOOL_CALLS]{json.dumps(made, ensure_ascii=False)}"
-
-
 FAMILIES = {
-    "demo": Family("hermes", "<|im_end|>", _hermes),
-    "hermes": Family("hermes", "<|im_end|>", _hermes, begin="<|begin_of_text|>"),
-    "qwen2.5": Family("hermes", "<|im_end|>", _hermes),
-    "qwen3": Family("hermes", "<|im_end|>", _thinking, reasoning_parser="qwen3"),
+    "demo": Family("hermes", "<|im_end|>"),
+    "hermes": Family("hermes", "<|im_end|>", begin="<|begin_of_text|>"),
+    "qwen2.5": Family("hermes", "<|im_end|>"),
+    "qwen3": Family("hermes", "<|im_end|>", reasoning_parser="qwen3"),
     "llama3": Family(
-        "llama3_json", "<|eot_id|>", _llama, begin="<|begin_of_text|>",
+        "llama3_json", "<|eot_id|>", begin="<|begin_of_text|>",
         special=("<|start_header_id|>", "<|end_header_id|>", "<|python_tag|>"),
     ),
     "mistral": Family(
-        "mistral", "</s>", _mistral, begin="<s>",
+        "mistral", "</s>", begin="<s>",
         special=("[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]",
                  "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]"),
     ),
@@ -95,4 +62,4 @@ def make_model(family: Family, template: Path, folder: Path) -> Any:
             config["max_position_embeddings"] = MAX_MODEL_LEN
         (folder / name).write_text(json.dumps(config))
     shutil.copy(template, folder / "chat_template.jinja")
-    return tokenizer
+    return AutoTokenizer.from_pretrained(folder)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.continuity_conversations import Message
-from benchmarks.continuity_families import Call as Made
 from benchmarks.continuity_families import Family
 from benchmarks.fake_step import SCRIPT
-from engine.types import Call, Finished, ToolCall
+from engine.types import Call, Delta, Finished, ToolCall
 from engine.vllm.backend import VllmEngine
 
 BLOCK = 16
+THOUGHT = "What was asked is clear: I answer, or call what I need."
 
 
 @dataclass(slots=True)
@@ -48,8 +48,9 @@ async def replay(
 ) -> Found:
     """Play every conversation as a session of its own."""
     found = Found()
+    script = Script(family, tokenizer, _tools(conversations))
     for number, recorded in enumerate(conversations):
-        await _play(engine, Script(family, tokenizer), recorded, f"session-{number}", found)
+        await _play(engine, script, recorded, f"session-{number}", found)
     for metric in engine.collector.collect():
         for sample in metric.samples:
             if sample.name == "roundhouse_prompts_total":
@@ -57,60 +58,116 @@ async def replay(
     return found
 
 
+class UnplayableTurnError(ValueError):
+    """A recorded turn that a family's template cannot write or its parser does not read back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How a family's model writes, as tokens."""
+    """How a family's model writes: as its template says it has written."""
 
     family: Family
     tokenizer: Any
+    tools: Sequence[Message] = ()
 
-    def tokens(self, message: Message) -> list[int]:
+    def tokens(
+        self, history: Sequence[Message], message: Message
+    ) -> list[int]:
         """A whole answer, its end included."""
-        text = self.family.write(message.get("content") or "", list(_calls(message)))
-        written: list[int] = self.tokenizer.encode(text + self.family.end, add_special_tokens=False)
+        written: list[int] = self.tokenizer.encode(
+            self.text(history, message), add_special_tokens=False
+        )
         return written
+
+    def text(self, history: Sequence[Message], message: Message) -> str:
+        """What the template adds to the prompt for an answer, up to its end."""
+        if self.family.reasoning_parser:
+            message = {**message, "reasoning_content": THOUGHT}
+        before = [_parsed(each) for each in history]
+        prompt = self._render(before, prompt=True)
+        whole = self._render([*before, _parsed(message)], prompt=False)
+        answer, end, _ = whole[len(prompt) :].partition(self.family.end)
+        if not whole.startswith(prompt) or not end:
+            raise UnplayableTurnError(f"the template does not add {message} to its prompt")
+        return answer + end
+
+    def _render(
+        self, messages: Sequence[Message], *, prompt: bool
+    ) -> str:
+        rendered: str = self.tokenizer.apply_chat_template(
+            list(messages), tools=list(self.tools) or None, add_generation_prompt=prompt, tokenize=False
+        )
+        return rendered
+
+
+def _parsed(message: Message) -> Message:
+    """A message as templates take it: arguments as objects, and an id for every call."""
+    if not message.get("tool_calls"):
+        return message
+    calls = [
+        {
+            "id": call.get("id") or f"{number:09}",
+            "type": "function",
+            "function": {
+                "name": call["function"]["name"],
+                "arguments": json.loads(call["function"]["arguments"]),
+            },
+        }
+        for number, call in enumerate(message["tool_calls"])
+    ]
+    return {**message, "tool_calls": calls}
 
 
 async def _play(
     engine: VllmEngine, script: Script, recorded: Sequence[Message], session: str, found: Found
 ) -> None:
     history: list[Message] = []
-    tools = _tools(recorded)
     waiting: list[str] = []  # ids of calls without a result
     before: tuple[int, int] | None = None
     for turn, message in enumerate(recorded):
         if message["role"] != "assistant":
             history.append(_sent(message, waiting))
             continue
-        body = {
+        body: dict[str, Any] = {
             "messages": history,
-            "tools": tools,
             "max_tokens": 8192,
-            "vllm_xargs": {SCRIPT: script.tokens(message)},
+            "vllm_xargs": {SCRIPT: script.tokens(history, _recorded(message))},
         }
+        if script.tools:
+            body["tools"] = script.tools
         call = Call(f"{session}-{turn}", "chat", body, stream=True, session=session)
         calls: list[ToolCall] = []
+        said = ""
         async with aclosing(engine.generate(call)) as events:
             async for event in events:
                 if isinstance(event, ToolCall):
                     calls.append(event)
+                elif isinstance(event, Delta):
+                    said += event.text
                 elif isinstance(event, Finished):
                     usage = event.usage
         if len(calls) != len(list(_calls(message))):
-            raise RuntimeError(f"the parser found {len(calls)} calls in {message}")
+            raise UnplayableTurnError(f"the parser found {len(calls)} calls in {message}")
         if before is not None:
             found.add(before, usage.prompt_tokens, usage.cached_tokens)
         before = usage.prompt_tokens, usage.completion_tokens
         waiting = [call.id for call in calls]
-        history.append(_echoed(message, calls))
+        history.append(echoed(said, calls))
 
 
-def _echoed(message: Message, calls: Sequence[ToolCall]) -> Message:
+def _recorded(message: Message) -> Message:
+    # Ids are left out: a recording's are another model's, and some templates want nine letters.
+    calls = [{"function": call["function"]} for call in message.get("tool_calls") or ()]
+    said = {"role": "assistant", "content": message.get("content") or ""}
+    return said | {"tool_calls": calls} if calls else said
+
+
+def echoed(said: str, calls: Sequence[ToolCall]) -> Message:
     """An answer as a client sends it back: arguments written anew, reasoning and spaces gone."""
-    said: dict[str, Any] = {"role": "assistant", "content": message.get("content")}
+    answer: dict[str, Any] = {"role": "assistant", "content": said.strip()}
     if not calls:
-        return said | {"content": (message.get("content") or "").strip()}
-    return said | {
+        return answer
+    return answer | {
         "tool_calls": [
             {
                 "id": call.id,
@@ -130,15 +187,23 @@ def _sent(message: Message, waiting: list[str]) -> Message:
     return sent | {"tool_call_id": waiting.pop(0)} if message["role"] == "tool" else sent
 
 
-def _calls(message: Message) -> Iterator[Made]:
+def _calls(message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
     for call in message.get("tool_calls") or ():
         yield call["function"]["name"], json.loads(call["function"]["arguments"])
 
 
-def _tools(recorded: Sequence[Message]) -> list[dict[str, Any]]:
-    """What was called, as tools that take any object: recordings hold no schemas."""
-    names = sorted({name for message in recorded for name, _ in _calls(message)})
+def _tools(conversations: Sequence[Sequence[Message]]) -> list[dict[str, Any]]:
+    """What was called in any, as tools that take any object: recordings hold no schemas."""
+    messages = (message for recorded in conversations for message in recorded)
+    names = sorted({name for message in messages for name, _ in _calls(message)})
     return [
-        {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+        {
+            "type": "function",
+            "function": {
+                "name": name,
+                "description": name,
+                "parameters": {"type": "object", "properties": {}},
+            },
+        }
         for name in names
     ]
