@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from benchmarks.variants import ROOT
 
 DEMO = ROOT / "models" / "demo"
-MAX_MODEL_LEN = 65536
+MAX_MODEL_LEN = 131072
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,9 +70,7 @@ class Script:
     tokenizer: Any
     tools: Sequence[Message] = ()
 
-    def tokens(
-        self, history: Sequence[Message], message: Message
-    ) -> list[int]:
+    def tokens(self, history: Sequence[Message], message: Message) -> list[int]:
         """A whole answer, its end included."""
         written: list[int] = self.tokenizer.encode(
             self.text(history, message), add_special_tokens=False
@@ -86,18 +84,29 @@ class Script:
         before = [_parsed(each) for each in history]
         prompt = self._render(before, prompt=True)
         whole = self._render([*before, _parsed(message)], prompt=False)
+        if not whole.startswith(prompt):
+            # Some templates move the system message or the tools to the last user message, and
+            # look for it otherwise once there is an answer.
+            other = self._render([*before, {"role": "assistant", "content": "\0"}], prompt=False)
+            prompt = whole[: _shared(whole, other)]
         answer, end, _ = whole[len(prompt) :].partition(self.family.end)
-        if not whole.startswith(prompt) or not end:
-            raise UnplayableTurnError(f"the template does not add {message} to its prompt")
+        if not end:
+            raise UnplayableTurnError(f"the template writes no answer for {message}")
         return answer + end
 
-    def _render(
-        self, messages: Sequence[Message], *, prompt: bool
-    ) -> str:
+    def _render(self, messages: Sequence[Message], *, prompt: bool) -> str:
         rendered: str = self.tokenizer.apply_chat_template(
-            list(messages), tools=list(self.tools) or None, add_generation_prompt=prompt, tokenize=False
+            list(messages),
+            tools=list(self.tools) or None,
+            add_generation_prompt=prompt,
+            tokenize=False,
         )
         return rendered
+
+
+def _shared(one: str, other: str) -> int:
+    differing = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    return next(differing, min(len(one), len(other)))
 
 
 def _parsed(message: Message) -> Message:
@@ -202,7 +211,11 @@ def _tools(conversations: Sequence[Sequence[Message]]) -> list[dict[str, Any]]:
             "function": {
                 "name": name,
                 "description": name,
-                "parameters": {"type": "object", "properties": {}},
+                "parameters": {
+                    "type": "object",
+                    "properties": {},
+                    "additionalProperties": True,
+                },
             },
         }
         for name in names
