@@ -7,6 +7,7 @@ from benchmarks.commands import Command
 from benchmarks.hop import HOP
 from benchmarks.identity import IDENTITY
 from benchmarks.overload import OVERLOAD
+from benchmarks.retention_cost import RETENTION_COST
 from benchmarks.streaming import STREAMING
 from benchmarks.tools_live import TOOLS_LIVE
 from benchmarks.tools_sim import TOOLS_SIM
@@ -23,6 +24,7 @@ COMMANDS: tuple[Command, ...] = (
     TOOLS_SOAK,
     IDENTITY,
     AGENTS,
+    RETENTION_COST,
 )
 
 
