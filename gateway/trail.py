@@ -5,7 +5,6 @@ an engine generates for it, that a tool is called. Nothing happens for a token b
 """
 
 import logging
-import os
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -14,12 +13,12 @@ from types import TracebackType
 from typing import Self
 
 from engine.types import Call, Delta, Endpoint, Event, Finished, Passed, ToolCall
-from gateway.config import LogConfig, TracingConfig
+from gateway.config import LogConfig
 from gateway.events import ToolOutcome
 from gateway.identity import Identity
-from gateway.logs import Fact
-from gateway.tracing import Span, Tracer, Unrecorded, Untraced, trace_here
+from telemetry.logs import Fact, tell
 from telemetry.redact import excerpt
+from telemetry.tracing import Span, Tracer, Unrecorded, trace_here
 
 logger = logging.getLogger("gateway.requests")
 
@@ -30,7 +29,6 @@ PATHS: Mapping[Endpoint, str] = {
 OPERATIONS: Mapping[Endpoint, str] = {"chat": "chat", "completion": "text_completion"}
 FAULTS = 500
 NOTICED_S = 0.001
-VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 @dataclass(slots=True, eq=False)
@@ -116,7 +114,7 @@ class Trail:
             self.span.set({"http.response.status_code": status})
             failed = failed or status >= FAULTS
         self.span.end(outcome if failed else None)
-        logger.info("request %s", outcome, extra={"facts": self._line(outcome, status)})
+        tell(logger, f"request {outcome}", self._line(outcome, status))
         _current.set(None)
         trace_here.set(None)
 
@@ -248,14 +246,3 @@ _current: ContextVar[Trail | None] = ContextVar("trail", default=None)
 def current() -> Trail:
     """The trail of the request that is served now; one that nobody reads outside of a request."""
     return _current.get() or Trail(Unrecorded({}))
-
-
-def tracer(config: TracingConfig, env: Mapping[str, str] = os.environ) -> Tracer:
-    """Records if there is somewhere to export to. Raises ValueError without OpenTelemetry."""
-    if config.endpoint is None and not any(env.get(name) for name in VARIABLES):
-        return Untraced()
-    try:
-        from gateway.otel import Otel  # optional, and imported only where it is configured
-    except ImportError as error:
-        raise ValueError("tracing needs OpenTelemetry: pip install 'roundhouse[otel]'") from error
-    return Otel(config)
