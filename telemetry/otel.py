@@ -55,6 +55,10 @@ class RecordedSpan:
         return format_trace_id(self._span.get_span_context().trace_id)
 
     @property
+    def is_recorded(self) -> bool:
+        return self._span.is_recording()
+
+    @property
     def carrier(self) -> Mapping[str, str]:
         carrier: dict[str, str] = {}
         _W3C.inject(carrier, self._context)

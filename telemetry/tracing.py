@@ -29,6 +29,10 @@ class Span(Protocol):
         """32 hexadecimal digits."""
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether anybody looks; if not, nothing needs to be said."""
+
+    @property
     def carrier(self) -> Mapping[str, str]:
         """W3C's `traceparent` and `tracestate`, for the other side to go on from here."""
 
@@ -62,6 +66,7 @@ class Unrecorded:
     """A span that nobody records: an id for logs and headers, handed on as it came."""
 
     __slots__ = ("_headers", "trace_id")
+    is_recorded = False
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._headers = headers if (trace_id := continued(headers)) else {}
