@@ -137,9 +137,7 @@ class Dispatch:
             begun = False
             try:
                 async with (
-                    _Held(
-                        self._way, member, self._wants, self._entry, self._session
-                    ) as held,
+                    _Held(self._way, member, self._wants, self._entry, self._session) as held,
                     current().generating(member.engine.name, call) as work,
                     aclosing(member.engine.generate(call)) as turn,
                 ):

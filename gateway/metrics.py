@@ -1,7 +1,6 @@
 """All instruments of the gateway, on one injected registry; scraped, never polled."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from itertools import product
 from typing import get_args
 
@@ -123,8 +122,6 @@ class Metrics:
             ["by"],
             registry=registry,
         )
-        # Looking a label up costs Prometheus' library a lock and more.
-        self.recognised_by = cache(self.recognised.labels)
         self.sub_agents = Counter(
             "roundhouse_sub_agents_linked",
             "New sessions that were found to be started by another one.",

@@ -46,7 +46,7 @@ class Door:
         """Which session asks. Raises BadRequest."""
         claim = await self._named(self.names.claim(tenant, headers, request))
         visit = Visit(self.recognition, claim, answer_id)
-        self.metrics.recognised_by(visit.identity.by).inc()
+        self.metrics.recognised.labels(visit.identity.by).inc()
         if visit.is_linked:
             self.metrics.sub_agents.inc()
         return visit
