@@ -65,26 +65,9 @@ def litellm(program: Path, place: Place, url: str) -> Launch:
     return Launch([*argv, "--port", str(place.port)], environment, place.port, ready)
 
 
-def ai_proxy_server(program: Path, place: Place, url: str) -> Launch:
-    """AI Proxy Server (Python): FastAPI around the clients of the providers."""
-    config = {
-        "host": "127.0.0.1",
-        "port": place.port,
-        "connections": {"up": {"api_type": "open_ai", "api_base": f"{url}/v1", "api_key": "none"}},
-        "routing": {"*": "up.*"},
-        "groups": {"default": {"allowed_connections": "*"}},
-        "api_key_check": {"class": "lm_proxy.api_key_check.AllowAll"},
-    }
-    file = place.folder / f"ai-proxy-{place.port}.json"
-    file.write_text(json.dumps(config))
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return Launch([str(program), "--config", str(file)], environment, place.port, "/v1/models")
-
-
 PEERS: Mapping[str, Callable[[Path, Place, str], Launch]] = {
     "gateway": gateway,
     "smg": smg,
     "vllm-router": vllm_router,
     "litellm": litellm,
-    "ai-proxy-server": ai_proxy_server,
 }
