@@ -6,6 +6,7 @@ follow closely enough, so that what is left can be told for any time already gon
 """
 
 import math
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -16,6 +17,7 @@ _Z90 = 1.2815515655446004  # the ninth decile of the standard normal law
 _ROOT2 = math.sqrt(2)
 _LEAST_S = 1e-3
 _SURE = 1e-3  # a narrower spread, in natural logarithms, is a point
+_HALVINGS = 12
 _UNHEARD_OF = 1e-3  # the share of absences beyond which the range says nothing any more
 
 
@@ -69,3 +71,23 @@ class Absence:
         if still < 2 * _UNHEARD_OF:
             return gone_s
         return self._mean * math.erfc((past - spread) / _ROOT2) / still - gone_s
+
+
+@lru_cache(maxsize=4096)
+def outlasts_s(patience_s: float, expected_s: tuple[float, float] | None) -> float:
+    """The age from which on an absence is expected to last for more than so much longer."""
+    if expected_s is None:
+        return patience_s
+    absence = Absence(expected_s)
+    young, old = 0.0, max(_LEAST_S, min(expected_s))
+    if absence.left_s(young) > patience_s:
+        return young
+    while absence.left_s(old) <= patience_s:
+        young, old = old, old * 2  # ends: what has outlasted everything lasts as long again
+    for _ in range(_HALVINGS):
+        age_s = (young + old) / 2
+        if absence.left_s(age_s) > patience_s:
+            old = age_s
+        else:
+            young = age_s
+    return old

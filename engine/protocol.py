@@ -6,6 +6,7 @@ from typing import Protocol
 
 from prometheus_client.registry import Collector
 
+from engine.outlook import Outlook
 from engine.types import Call, EngineLoad, Event, Pool
 
 
@@ -61,6 +62,9 @@ class Engine(Generator, Sleeper, Protocol):
 
     def load(self) -> EngineLoad:
         """What the engine does now; costs nothing, asks nobody."""
+
+    def expect(self, outlook: Outlook) -> None:
+        """Take note of what is known of a session, by `Call.session`; never waits, never raises."""
 
     async def check_health(self, timeout_s: float) -> None:
         """Return when the engine answers. Raises EngineDead, or TimeoutError when it hangs."""

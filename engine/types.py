@@ -36,6 +36,7 @@ class Call:
     body: Mapping[str, object]
     stream: bool
     session: str | None = None
+    """Its name at the engine: no other tenant's session has the same, and no client is told it."""
     verbatim: bool = False
     include_usage: bool = False
     """Whether a verbatim stream tells the usage at its end."""

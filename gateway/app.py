@@ -32,11 +32,18 @@ from gateway.identity import Names
 from gateway.keys import Terms, digest, read
 from gateway.limits import Limits, check
 from gateway.loop import LoopContext
-from gateway.metrics import FleetMetrics, MergedCollector, Metrics, StandbyMetrics
+from gateway.metrics import (
+    FleetMetrics,
+    MergedCollector,
+    Metrics,
+    RetentionMetrics,
+    StandbyMetrics,
+)
 from gateway.overview import Overview
 from gateway.program import Rule
 from gateway.program_readings import ProgramReadings
 from gateway.recognition import Recognition
+from gateway.retention import Retention
 from gateway.routes import Routes
 from gateway.sessions import Sessions
 from gateway.shared import SharedSessions
@@ -90,6 +97,12 @@ class Gateway:
             FleetMetrics(self.registry),
             time.monotonic,
         )
+        self.retention = Retention(
+            {engine.name: engine for engine in engines},
+            RetentionMetrics(self.registry),
+            time.monotonic,
+            enabled=config.retention.enabled,
+        )
         self.gate = self._gate()
         self.standby = Standby(
             self.fleet,
@@ -101,7 +114,8 @@ class Gateway:
             wall=partial(datetime.now, UTC),
         )
         routes = Routes((engine.model for engine in engines), config.routing)
-        way = Way(self.fleet, self.gate, partial(check, config.sessions.caps, time.monotonic))
+        may_go_on = partial(check, config.sessions.caps, time.monotonic)
+        way = Way(self.fleet, self.gate, self.retention, may_go_on, config.tools.weigh_kv)
         self.shared = SharedSessions(shared, config.sessions.idle_s) if shared else None
         self.desk = Desk(
             way, routes, self.sessions, self.queue, turns, self.metrics, shared=self.shared
@@ -116,8 +130,8 @@ class Gateway:
         if not programs.enabled:
             return None
         rule = Rule(**programs.model_dump(exclude={"enabled"}))
-        most = self.config.queue.waiting
-        return Gate(rule, self.queue, most_waiting=most, clock=time.monotonic)
+        most, aside = self.config.queue.waiting, self.retention.set_aside
+        return Gate(rule, self.queue, most_waiting=most, clock=time.monotonic, set_aside=aside)
 
     def knows(self, key: tuple[str, str]) -> bool:
         """Whether a client can come back to the session without naming it."""
@@ -127,6 +141,7 @@ class Gateway:
         """The session has ended: nothing of it is kept, and its context no longer counts."""
         self.recognition.forget(key)
         self.fleet.leave(key)
+        self.retention.forget(key)
         if self.gate is not None:
             self.gate.forget(key)
 

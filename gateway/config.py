@@ -79,6 +79,13 @@ class ProgramsConfig(_Frozen):
     prefill_rate: float = Field(default=10_000.0, gt=0)
 
 
+class RetentionConfig(_Frozen):
+    """What engines are told of sessions between their turns; see `docs/retention.md`."""
+
+    enabled: bool = True
+    """Tell engines when sessions come back, so that they keep what is needed soonest."""
+
+
 class ToolsConfig(_Frozen):
     """The tools service, and the bounds of the server-side tool loop."""
 
@@ -102,6 +109,8 @@ class ToolsConfig(_Frozen):
     """Connections to the tools service."""
     list_ttl_s: float = Field(default=30.0, ge=0)
     """How long its list of tools is believed."""
+    weigh_kv: bool = True
+    """When an engine's KV cache is nearly full, calls weigh more the more of it waits for them."""
 
 
 class SessionCaps(_Frozen):
@@ -243,6 +252,7 @@ class GatewayConfig(_Frozen):
     """How long running requests may go on after SIGTERM."""
     queue: QueueConfig = QueueConfig()
     programs: ProgramsConfig = ProgramsConfig()
+    retention: RetentionConfig = RetentionConfig()
     routing: RoutingConfig = RoutingConfig()
     failures: FailuresConfig = FailuresConfig()
     spares: SparesConfig = SparesConfig()

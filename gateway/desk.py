@@ -99,6 +99,7 @@ class Desk:
     async def serve(self, asked: Asked) -> AsyncGenerator[Served]:
         """Hold a place on an engine while the events are taken. Raises GatewayError."""
         session = self.sessions.open(asked.identity)
+        self._way.retention.coming(session)
         because = f"{self.queue.running} requests ran, {self.queue.depth} waited before it"
         try:
             async with self.queue.place(asked.deadline_s) as waited_s:
@@ -118,6 +119,7 @@ class Desk:
                         await self._shared.keep_home(session)  # before the client can return
                     yield Served(session.id, dispatch.name, first, events)
         finally:
+            self._way.retention.left(session)
             self.sessions.leave(session)
 
     async def check(self, timeout_s: float) -> dict[str, str]:

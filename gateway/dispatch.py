@@ -1,6 +1,6 @@
 """One request's way to the engines: every turn is placed anew, and tried again if that is safe."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from engine.types import Call, Event, Finished, ToolCall
 from gateway.fleet import Fleet, Member
 from gateway.gate import Gate, Pass, Wants
 from gateway.program import Used
+from gateway.retention import Retention
 from gateway.router import Standing
 from gateway.routes import Target
 from gateway.sessions import Phase, Session
@@ -24,8 +25,11 @@ class Way:
 
     fleet: Fleet
     gate: Gate | None
+    retention: Retention
     check: Callable[[Session], None]
     """Raises SessionSpent for a session that may have no more turns."""
+    weigh_kv: bool = True
+    """Whether tool calls weigh by the KV cache that waits for them."""
 
 
 class Dispatch:
@@ -41,6 +45,8 @@ class Dispatch:
         self._entry = entry
         self.name = ""
         """The engine of the last turn."""
+        self._offered: Collection[str] = ()
+        self._called: list[str] = []
 
     def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """Place the turn and generate.
@@ -52,15 +58,27 @@ class Dispatch:
         self._way.fleet.arrive()
         return self._events(call, self._place(call, set()))
 
+    def offer(self, tools: Collection[str]) -> None:
+        """A turn that calls one of these goes on without its client."""
+        self._offered = tools
+
     def away(self, expected_s: tuple[float, float]) -> None:
         """A tool has begun, and the session's next turn comes when it has ended."""
+        whole = self._way.retention.in_tool(self._session, expected_s)
         if self._way.gate is not None:
-            self._way.gate.expect(self.name, self._wants.key, expected_s)
+            self._way.gate.expect(self.name, self._wants.key, whole)
+
+    def weigh(self) -> float:
+        """What a tool call of the session weighs: more the more of a full cache it keeps."""
+        if self._way.gate is None or not self._way.weigh_kv:
+            return 1.0
+        return self._way.gate.weight(self.name, self._wants.key)
 
     def _place(self, call: Call, tried: set[str]) -> Member:
         member = self._way.fleet.place(self._session, self._target, call.body, tried)
         self.name = member.engine.name
         self._entry.place(self.name, self._session.why)
+        self._way.retention.coming(self._session)
         return member
 
     async def _events(self, call: Call, member: Member) -> AsyncGenerator[Event, None]:
@@ -69,7 +87,7 @@ class Dispatch:
         while True:
             if member.standing is Standing.ASLEEP:  # since it was placed
                 member = self._place(call, tried)
-            begun = calls = False
+            begun = False
             try:
                 async with (
                     self._held(member) as held,
@@ -77,16 +95,16 @@ class Dispatch:
                     aclosing(member.engine.generate(call)) as turn,
                 ):
                     self._session.phase = Phase.GENERATING
+                    self._called.clear()
                     event, waits = None, True
                     async for event in turn:
                         if held is not None and not begun:
                             held.begins()
                         begun = True
-                        calls = calls or type(event) is ToolCall
-                        if type(event) is Finished:
-                            self._note(held, event, calls=calls)
-                            if held is not None and call.stream:
-                                held.measure()
+                        if type(event) is ToolCall:
+                            self._called.append(event.name)
+                        elif type(event) is Finished:
+                            self._note(held, call, event)
                         if waits:
                             waits = not work.begins(event)
                         yield event
@@ -114,19 +132,26 @@ class Dispatch:
                 held = await stack.enter_async_context(turn)
                 self._entry.hold("admission", held.waited_s, _FULL)
                 current().let_in(held.waited_s)
+            self._way.retention.begins(self._session)
             member.in_flight += 1
             try:
                 yield held
             finally:
                 member.in_flight -= 1
 
-    def _note(self, held: Pass | None, event: Finished, *, calls: bool) -> None:
+    def _note(self, held: Pass | None, call: Call, event: Finished) -> None:
         usage = event.usage
         self._session.turns += 1
         self._session.tokens += usage.prompt_tokens + usage.completion_tokens
+        # Before the client is told: it may return at once.
+        theirs = [name for name in self._called if name not in self._offered]
+        goes_on = len(theirs) < len(self._called)
+        away_s = self._way.retention.turn_ended(self._session, theirs, goes_on=goes_on)
         if held is None:
             return
-        held.answered = not calls
+        held.away_s = away_s
         if usage.prompt_tokens:  # servers may keep it to themselves
             cached = usage.cached_tokens if usage.knows_cached else None
             held.used = Used(usage.prompt_tokens, usage.completion_tokens, cached)
+        if call.stream:
+            held.measure()

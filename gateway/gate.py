@@ -13,7 +13,10 @@ from gateway.working_set import WorkingSet
 
 _CHARS_PER_TOKEN = 4.0  # of a request's body, until it is measured
 _RATIO_WEIGHT = 0.05
-_ANSWERED_S = (600.0, 600.0)  # who has its answer returns when somebody has read it, if at all
+
+
+def _nobody_asks(_: Hashable) -> None:
+    """For a gate by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +53,22 @@ class Gate:
     """All engines' gates. Events drive them; a timer only where time alone lets somebody in."""
 
     def __init__(
-        self, rule: Rule, queue: Queue, *, most_waiting: int, clock: Callable[[], float]
+        self,
+        rule: Rule,
+        queue: Queue,
+        *,
+        most_waiting: int,
+        clock: Callable[[], float],
+        set_aside: Callable[[Hashable], None] = _nobody_asks,
     ) -> None:
+        """`set_aside` hears of every program that makes room for another."""
         self._rule = rule
         self._queue = queue
         self._most_waiting = most_waiting
         self.clock = clock
         self._doors: dict[str, _Door] = {}
         self._closed = False
+        self._set_aside = set_aside
 
     @asynccontextmanager
     async def turn(self, engine: str, capacity: int, wants: Wants) -> AsyncGenerator["Pass"]:
@@ -84,12 +95,17 @@ class Gate:
             held.leave()
 
     def expect(self, engine: str, key: Hashable, away_s: tuple[float, float]) -> None:
-        """A tool that began just now takes about so long; of several, the longest counts."""
+        """The program's tools are expected to take so long in all."""
         door = self._doors.get(engine)
         program = door.programs.get(key) if door is not None else None
         if door is not None and program is not None:
-            known = program.away_s
-            door.set.expect(program, away_s if known is None else max(known, away_s))
+            door.set.expect(program, away_s)
+
+    def weight(self, engine: str, key: Hashable) -> float:
+        """What a tool call of the program weighs against others in the tools' queue."""
+        door = self._doors.get(engine)
+        program = door.programs.get(key) if door is not None else None
+        return door.set.weight(program) if door is not None and program is not None else 1.0
 
     def _door(self, engine: str, capacity: int) -> _Door:
         door = self._doors.get(engine)
@@ -124,6 +140,7 @@ class Gate:
             for future in door.waiting.pop(program.key):
                 if not future.done():
                     future.set_result(None)
+        self._tell(door)
         if door.timer is not None:
             door.timer.cancel()
             door.timer = None
@@ -131,12 +148,17 @@ class Gate:
             loop = asyncio.get_running_loop()
             door.timer = loop.call_later(max(until - now, 1e-3), self.look, door)
 
+    def _tell(self, door: _Door) -> None:
+        for aside in door.set.take_set_aside():
+            self._set_aside(aside.key)
+
     async def wait(self, door: _Door, program: Program, tokens: int, wants: Wants) -> None:
         """Return when the program may run one more turn, which is then running."""
         if self._closed:
             raise Stopping("the gateway is shutting down; try another one")
         door.set.ask(program, tokens, self.clock())
         if not program.asking:
+            self._tell(door)
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         door.waiting[program.key].append(granted)
@@ -208,8 +230,8 @@ class Pass:
     used: Used | None = None
     """What the turn has cost, told before it ends; None where it failed, or nobody knows: then the
     size of the request stands for it."""
-    answered: bool = False
-    """Whether the turn ends with an answer and not with a call."""
+    away_s: tuple[float, float] | None = None
+    """When its client is expected back; None where the turn goes on without it, or failed."""
     _began_s: float = 0.0
     _first_s: float = 0.0
 
@@ -232,6 +254,6 @@ class Pass:
 
     def leave(self) -> None:
         """The turn has ended."""
-        if self.answered:
-            self.door.set.expect(self.program, _ANSWERED_S)
+        if self.away_s is not None:
+            self.door.set.expect(self.program, self.away_s)
         self.gate.end(self.door, self.program, self.used, self.wants.size)

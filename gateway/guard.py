@@ -3,8 +3,6 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from gateway.program import Used
-
 _WINDOW, _GOOD_RUN = 50, 200
 _MISSING, _FOUND = 0.5, 0.8
 _LOWEST, _HIGHEST = 0.3, 0.98
@@ -21,13 +19,13 @@ class Guard:
     _recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     _good: int = 0
 
-    def take(self, used: Used, demand_ratio: float) -> None:
-        """Learn from a turn that had turns before it; `demand_ratio` is demand over pool."""
-        if used.cached is None:
-            return  # an engine that doesn't tell has not missed anything
-        self._recent.append((used.prompt, used.cached))
-        cached = sum(cached for _, cached in self._recent)
-        found = cached / max(sum(prompt for prompt, _ in self._recent), 1)
+    def take(self, due: int, cached: int, demand_ratio: float) -> None:
+        """Learn from a turn whose prompt should have found `due` tokens, and has found `cached`.
+
+        `demand_ratio` is demand over pool.
+        """
+        self._recent.append((due, cached))
+        found = sum(turn[1] for turn in self._recent) / sum(turn[0] for turn in self._recent)
         self._good = self._good + 1 if found > _FOUND else 0
         if self._good >= _GOOD_RUN:
             self.target, self._good = min(self.target + 0.01, max(_HIGHEST, self.target)), 0

@@ -3,10 +3,10 @@
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from engine.protocol import Generator
 from engine.types import (
@@ -40,12 +40,20 @@ from gateway.wire import ApiRequest
 
 CHOOSES_BY_ITSELF = (None, "auto", "none")
 
-Away: TypeAlias = Callable[[tuple[float, float]], None]
 Tasks: TypeAlias = dict[str, asyncio.Task[ToolsDown | None]]
 
 
-def _nowhere(expected_s: tuple[float, float]) -> None:
-    """For whoever does not care."""
+class Placed(Generator, Protocol):
+    """Generates somewhere, and wants to know what the session does between its turns."""
+
+    def offer(self, tools: Collection[str]) -> None:
+        """A turn that calls one of these goes on without its client."""
+
+    def away(self, expected_s: tuple[float, float]) -> None:
+        """A tool has begun that takes about so long."""
+
+    def weigh(self) -> float:
+        """What a tool call of the session weighs against others in the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +71,11 @@ class LoopContext:
 class Job:
     """One request with server-side tools; `after` is the last message the client sent."""
 
-    engine: Generator
+    engine: Placed
     request: ApiRequest
     session: Session
     answer_id: str
     after: object
-    away: Away = _nowhere
-    """Told how long a tool that has begun should take."""
 
 
 class ToolLoop:
@@ -83,6 +89,7 @@ class ToolLoop:
         self._job = job
         self._offered = offered or {}
         self._tools_missing = offered is None
+        job.engine.offer(self._offered)
         request = job.request
         self._body = dict(request.body)
         if tools := definitions(self._offered, request.body.get("tools")):
@@ -132,7 +139,7 @@ class ToolLoop:
         if number > 1:
             turn_id = f"{turn_id}-{number}"
         # Streamed in any case: a call starts while the model still writes the next one.
-        call = Call(turn_id, "chat", body, True, self._job.session.id)
+        call = Call(turn_id, "chat", body, True, self._job.session.alias)
         generating = self._job.engine.generate(call)
         self._context.metrics.turns.labels(self._job.engine.name).inc()
         async with aclosing(generating) as events:
@@ -193,7 +200,9 @@ class ToolLoop:
         self._job.session.phase = Phase.IN_TOOL
         left_s = self._bounds.left_s
         # How many calls the turn will have is not known while it is still being written.
-        calls = ToolGroup(group_id, size=len(tasks) + 1, deadline_s=left_s)
+        calls = ToolGroup(
+            group_id, size=len(tasks) + 1, deadline_s=left_s, weight=self._job.engine.weigh()
+        )
         timeout_s = min(self._context.config.call_timeout_s, left_s)
         work = self._context.runner.run(call, self._job.session, calls, timeout_s, self._hear)
         task = tasks[call.id] = group.create_task(work, name=f"tool {call.name}")
@@ -201,7 +210,7 @@ class ToolLoop:
 
     def _hear(self, event: ServerCallStarted | ServerCallDone) -> None:
         if isinstance(event, ServerCallStarted):
-            self._job.away(event.started.expected_s)
+            self._job.engine.away(event.started.expected_s)
         self._news.append(event)
         self._arrived.set()
 

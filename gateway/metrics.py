@@ -179,6 +179,28 @@ class FleetMetrics:
             counter.labels(engine)
 
 
+class RetentionMetrics:
+    """Instruments of what engines are told between turns."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.outlooks = Counter(
+            "roundhouse_outlooks",
+            "What engines were told of sessions: away (in a tool or at the client), coming, aside "
+            "(set aside by admission), done.",
+            ["engine", "stand"],
+            registry=registry,
+        )
+        self.returns = Counter(
+            "roundhouse_client_returns",
+            "Sessions whose client came back, after an answer or a call of its own tools, by "
+            "whether in the expected range: early, inside, late.",
+            ["after", "end"],
+            registry=registry,
+        )
+        for after, end in product(("call", "answer"), ("early", "inside", "late")):
+            self.returns.labels(after, end)
+
+
 class StandbyMetrics:
     """Instruments of engines that sleep and wake."""
 

@@ -1,9 +1,10 @@
 """What is known of one agent's program: its context, its pauses, and the rule for all of them."""
 
-import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from engine.outlook import left_s, outlasts_s
 
 FIRST_GROWTH = 1500.0
 _GROWTH_WEIGHT = 0.3
@@ -48,6 +49,8 @@ class Program:
     shared: int = 0
     """Of these, what its first turn found in the cache: others' work."""
     growth: float = FIRST_GROWTH
+    kept: int = 0
+    """What the cache held of it when its last turn ended; 0 where that is not to be expected."""
     turns: int = 0
     stand: Stand = Stand.OUT
     running: int = 0
@@ -74,17 +77,20 @@ class Program:
         else:
             self.shared = used.cached or 0
         self.turns += 1
-        self.tokens = used.prompt + used.completion
+        self.tokens = self.kept = used.prompt + used.completion
 
     def returns_in_s(self, now: float) -> float:
         """When an idle program is expected back."""
         gone_s = max(now - self.since_s, 0.0)
-        if self.away_s is None:
-            return gone_s
-        low_s, high_s = self.away_s
-        left_s = math.sqrt(max(low_s, 1e-3) * max(high_s, 1e-3)) - gone_s
-        # Past what was expected, a call is as far from its end as it has come.
-        return left_s if left_s > 0 else gone_s
+        return left_s(gone_s, self.away_s)
+
+    def outlasts_at_s(self, patience_s: float, now: float) -> float:
+        """When an idle program, until then not, is expected to stay away for so much longer."""
+        age_s = outlasts_s(patience_s, self.away_s)
+        gone_s = max(now - self.since_s, 0.0)
+        if age_s <= gone_s:  # what is left has fallen below it once more: it can't for ever
+            age_s = max(patience_s, gone_s * 1.1)
+        return self.since_s + age_s
 
 
 @dataclass(frozen=True, slots=True)

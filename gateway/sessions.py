@@ -2,8 +2,9 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from heapq import nlargest
 from itertools import islice
 from typing import Protocol
@@ -50,6 +51,12 @@ class Session:
     """Which session it is since the start; later ones have greater numbers."""
     ended: bool = False
     """Whether its client has said that no more requests come."""
+    alias: str = field(init=False)
+    """Its name at the engines: ids are the clients' own, and two tenants may choose the same."""
+
+    def __post_init__(self) -> None:
+        whole = f"{len(self.tenant)}:{self.tenant}{self.id}".encode(errors="surrogatepass")
+        self.alias = blake2b(whole, digest_size=16).hexdigest()
 
 
 class Memory(Protocol):

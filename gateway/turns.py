@@ -3,24 +3,16 @@
 import dataclasses
 from collections.abc import AsyncGenerator
 from functools import cache
-from typing import Protocol, cast
+from typing import cast
 
-from engine.protocol import Generator
 from engine.types import Call
 from gateway.errors import BadRequest, ToolsDown
 from gateway.events import ToolSpec, TurnEvent
-from gateway.loop import Job, LoopContext, ToolLoop
+from gateway.loop import Job, LoopContext, Placed, ToolLoop
 from gateway.sessions import Phase, Session
 from gateway.tool_client import ToolClient
 from gateway.toolbox import offer
 from gateway.wire import ApiRequest, ServerTools
-
-
-class Placed(Generator, Protocol):
-    """Generates somewhere, and wants to know how long the session will be away."""
-
-    def away(self, expected_s: tuple[float, float]) -> None:
-        """A tool has begun that takes about so long."""
 
 
 class Turns:
@@ -45,7 +37,7 @@ class Turns:
         request = self._restored(request, session)
         if request.server_tools is not None:
             offered = await self._offered(request, request.server_tools, session.tenant)
-            job = Job(engine, request, session, answer_id, after, engine.away)
+            job = Job(engine, request, session, answer_id, after)
             return ToolLoop(self._context, job, offered).run()
         session.phase = Phase.GENERATING
         call = Call(
@@ -53,7 +45,7 @@ class Turns:
             request.endpoint,
             request.body,
             request.stream,
-            session.id,
+            session.alias,
             request.verbatim,
             request.include_usage,
         )

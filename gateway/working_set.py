@@ -11,8 +11,8 @@ Values and a passed-in clock only: no event loop, no engine. With C the pool and
   next turn will add. A head is admitted while the demand stays within `target` * C.
 - Setting aside: an idle program that returns in r seconds wastes its tokens for r; bringing it back
   costs the pool for C / R. Idle programs with r > `patience` * C / R go, the longest away first, if
-  that lets the head in. r is what the tool is expected to take still; of what nothing is known, it
-  is the time already away (what has lasted long will last long).
+  that lets the head in. r is what the absence, in a tool or at the client, is expected to last
+  still (`engine.outlook`).
 - Growth: admitted programs may outgrow the target by `slack` * C. Beyond, idle ones are set aside,
   the smallest first: what a context costs to compute again grows faster than its length.
 - Rotation: for a head that has waited `bound_s` any idle program makes room, the smallest first. As
@@ -21,8 +21,8 @@ Values and a passed-in clock only: no event loop, no engine. With C the pool and
 - Order of heads: those that have waited `bound_s`, the longest first; then by class, then the
   tenant that holds least for its weight, then the program that started first; a second of waiting
   beyond `grace_s` counts as `aging` seconds of an earlier start.
-- Guard: turns that find less than half of their prompt cached say that the account is wrong, and
-  the target falls; when nearly all is found it rises again.
+- Guard: turns of admitted programs that find less than half of their context cached say that the
+  account is wrong, and the target falls; when nearly all is found it rises again.
 
 Sources: ThunderAgent (arXiv 2602.13692) for the account and the pause at tool boundaries, InferCept
 (arXiv 2402.01869) for weighing waste against recomputation, CONCUR (arXiv 2601.22705): the guard.
@@ -38,6 +38,7 @@ from gateway.program import Program, Rule, Stand, Used
 
 # A first token that waited for others in the engine tells too low a rate: few are as fast as it is.
 _RATE_UP, _RATE_DOWN = 0.3, 0.02
+_KNEE = 0.8  # of what may be filled: below it, waiting costs nobody anything
 _MEASURED_TOKENS = 256  # of prefill, from which on a first token's time tells the rate
 
 
@@ -57,6 +58,7 @@ class WorkingSet:
     _held: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _prefixes: Counter[int] = field(default_factory=Counter)
     _guard: Guard = field(init=False)
+    _gone: list[Program] = field(default_factory=list)
     _paid_s: float = 0.0
     """When what rotation has cost so far is paid for."""
 
@@ -114,6 +116,23 @@ class WorkingSet:
             program.stand, program.since_s = Stand.WAITING, now
             self._heads[program.key] = program
 
+    def weight(self, program: Program) -> float:
+        """What a tool call of the program weighs: 1 + pressure * its context over the mean one.
+
+        Pressure rises from 0 at the knee to 1 at the target. What is set aside keeps nothing.
+        """
+        if not self.capacity or program.key not in self._admitted:
+            return 1.0
+        most = self.target * self.capacity
+        pressure = min(max((self.demand / most - _KNEE) / (1 - _KNEE), 0.0), 1.0)
+        mean = self._charges / len(self._admitted)
+        return 1 + pressure * program.charge / mean if mean > 0 else 1.0
+
+    def take_set_aside(self) -> list[Program]:
+        """Those that have been set aside since this was last asked."""
+        gone, self._gone = self._gone, []
+        return gone
+
     def grant(self, now: float) -> Program | None:
         """The next head, from now on admitted and running; None while it must wait."""
         if not self._heads:
@@ -135,8 +154,10 @@ class WorkingSet:
             program.stand, program.since_s = Stand.IDLE, now
         if used is None:
             return
-        if program.turns and self.capacity:
-            self._guard.take(used, self.ratio)
+        due = min(program.kept, used.prompt)
+        # What was set aside may well be lost, and an engine that doesn't tell has missed nothing.
+        if self.capacity and due and used.cached is not None:
+            self._guard.take(due, min(used.cached, due), self.ratio)
         program.take(used)
         self._count(program)
 
@@ -168,7 +189,11 @@ class WorkingSet:
         if not self._heads:
             return None
         patience_s = self._patience_s
-        times = [p.since_s + patience_s for p in self._idle() if p.returns_in_s(now) <= patience_s]
+        times = [
+            program.outlasts_at_s(patience_s, now)
+            for program in self._idle()
+            if program.returns_in_s(now) <= patience_s
+        ]
         bounds = [head.since_s + self.rule.bound_s for head in self._heads.values()]
         times += [max(bound, self._paid_s) for bound in bounds]
         return min((time for time in times if time > now), default=None)
@@ -253,6 +278,8 @@ class WorkingSet:
     def _set_aside(self, gone: list[Program]) -> None:
         for program in gone:
             self._drop(program)
+            program.kept = 0
+        self._gone += gone
         self.set_aside += len(gone)
 
     def _order(self, head: Program, now: float) -> tuple[bool, tuple[int, int], float, float]:

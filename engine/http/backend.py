@@ -30,6 +30,7 @@ from engine.http.passing import Passing, Renaming, whole
 from engine.http.sleeping import Sleeping
 from engine.http.translate import from_status
 from engine.http.wire import cards, encode, server_info
+from engine.outlook import Outlook
 from engine.probe import answer_token
 from engine.types import Call, EngineLoad, Event, Finished
 
@@ -231,6 +232,9 @@ class HttpEngine:
                 is_asleep=self._is_asleep,
             )
         return self._load
+
+    def expect(self, outlook: Outlook) -> None:
+        """Do nothing: no server has an interface that would take it."""
 
     async def sleep(self) -> None:
         """Send the server to sleep; its running requests end first. Raises EngineError."""

@@ -10,12 +10,14 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from engine.config import EngineConfig
 from engine.errors import CannotSleep, EngineAway, EngineDead, EngineError, StartFailed
+from engine.outlook import Outlook
 from engine.types import Call, EngineLoad, Event
 from engine.vllm.chat import ChatBackend
 from engine.vllm.completion import CompletionBackend
 from engine.vllm.continuity import Continuity
 from engine.vllm.launch import can_sleep, has_sleep_mode, kv_tokens, launch
 from engine.vllm.metrics import EngineCollector, LoadRecorder
+from engine.vllm.outlooks import Outlooks
 from engine.vllm.prompts import Prompts
 from engine.vllm.rendering import Rendering
 from engine.vllm.serving import Serving, refusals, serve
@@ -37,7 +39,8 @@ class VllmEngine:
         self._llm: AsyncLLM | None = None
         self._chat: ChatBackend | None = None
         self._completion: CompletionBackend | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._outlooks = Outlooks(config.name)
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._closing = False
         self.name = config.name
         self.model = config.model_name
@@ -51,22 +54,27 @@ class VllmEngine:
 
     async def start(self) -> None:
         """Load the model and answer a first token. Raises StartFailed."""
-        self._llm = await asyncio.to_thread(
+        llm: AsyncLLM = await asyncio.to_thread(
             launch, self._config, self._recorder, self._vllm_metrics
         )
-        self._recorder.kv_tokens = kv_tokens(self._llm)
-        if self.spare and not has_sleep_mode(self._llm):
+        self._llm = llm
+        self._recorder.kv_tokens = kv_tokens(llm)
+        if self.spare and not has_sleep_mode(llm):
             logger.warning("engine '%s' keeps its memory asleep: no sleep mode here", self.name)
         try:
-            serving = await serve(self._llm, self._config)
-            self._wire(serving, refusals(self._llm, self._config))
+            serving = await serve(llm, self._config)
+            self._wire(serving, refusals(llm, self._config))
             await self._first_token()
         except Exception as error:  # whatever it is, the engine's process must not stay behind
             await self.close()
             if isinstance(error, StartFailed):
                 raise
             raise StartFailed(f"engine '{self.name}' could not start: {error}") from error
-        self._watch = asyncio.create_task(self._watch_over(self._llm), name=f"watch {self.name}")
+        utility = llm.engine_core.call_utility_all_async
+        self._tasks = (
+            asyncio.create_task(self._watch_over(llm), name=f"watch {self.name}"),
+            asyncio.create_task(self._outlooks.send(utility), name=f"outlooks {self.name}"),
+        )
 
     def _wire(self, serving: Serving, refused: Mapping[str, str]) -> None:
         rendering = Rendering(serving.chat.online_renderer)
@@ -145,6 +153,10 @@ class VllmEngine:
         """What the engine does now; costs nothing, asks nobody."""
         return self._recorder.load()
 
+    def expect(self, outlook: Outlook) -> None:
+        """Take note of what is known of a session; never waits, never raises."""
+        self._outlooks.take(outlook)
+
     async def check_health(self, timeout_s: float) -> None:
         """Return when the engine answers. Raises EngineDead, or TimeoutError when it hangs."""
         llm = self._living()
@@ -165,9 +177,9 @@ class VllmEngine:
     async def close(self) -> None:
         """Stop, within the configured bound; what still runs ends with an error."""
         self._closing = True
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = ()
         llm, self._llm = self._llm, None
         if llm is None:
             return

@@ -22,7 +22,7 @@ STRANGE = "strange"
 CHAT = "/v1/chat/completions"
 OURS = {
     *("endpoint", "outcome", "engine", "kind", "tool", "phase", "continuity"),
-    *("upstream", "inside", "end", "way", "by", "reason", "stand", "le"),
+    *("upstream", "inside", "end", "way", "by", "reason", "stand", "after", "le"),
 }
 PYTHONS = {"generation", "implementation", "major", "minor", "patchlevel", "version"}
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.outlook import left_s
+from engine.outlook import left_s, outlasts_s
 
 seconds = st.floats(0.0, 1e5)
 ranges = st.tuples(st.floats(1e-3, 1e4), st.floats(1e-3, 1e4))
@@ -39,3 +39,16 @@ def test_what_outlasts_all_that_was_expected_is_left_as_long_as_it_has_gone() ->
 
 def test_the_order_of_the_ends_does_not_matter() -> None:
     assert left_s(3.0, (20.0, 2.0)) == left_s(3.0, (2.0, 20.0))
+
+
+@given(
+    st.floats(0.01, 1e4),
+    st.none() | st.tuples(st.floats(0.01, 1e4), st.floats(0.01, 1e4)),
+)
+def test_the_age_from_which_an_absence_outlasts_a_patience_is_told(
+    patience_s: float, expected_s: tuple[float, float] | None
+) -> None:
+    age_s = outlasts_s(patience_s, expected_s)
+    assert left_s(age_s * (1 + 1e-9), expected_s) > patience_s * (1 - 1e-6)
+    if age_s > 0 and expected_s is not None:
+        assert left_s(0.0, expected_s) <= patience_s, "it was not so from the start"

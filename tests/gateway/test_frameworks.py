@@ -133,10 +133,13 @@ async def test_agents_side_by_side_are_each_one_session_and_sub_agents_have_thei
         assert sessions.keys() == begun
         assert all(len(found) == 1 for found in sessions.values()), "a conversation was split"
         assert len(set.union(*sessions.values())) == len(begun), "conversations were merged"
+        ids: dict[str | None, str] = {
+            session.alias: session.id for session in it.gateway.sessions.latest(100)
+        }
         (main,) = sessions["deep", "main"]
         for (session,) in (sessions["deep", topic] for topic in TOPICS):
-            shown = (await it.ask("GET", f"/v1/sessions/{session}")).json
-            assert shown["parent"] == shown["group"] == main
+            shown = (await it.ask("GET", f"/v1/sessions/{ids[session]}")).json
+            assert shown["parent"] == shown["group"] == ids[main]
     assert it.metric("sub_agents_linked_total") == len(TOPICS)
     assert it.metric("sessions_recognised_total", by="new") == len(begun)
     others = len(engine.calls) - len(begun)

@@ -1,13 +1,14 @@
 """An engine that does what its script says."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import TypeAlias
 
 from prometheus_client import Gauge
 from prometheus_client.registry import Collector
 
 from engine.errors import EngineDead, EngineError
+from engine.outlook import Outlook
 from engine.types import Call, EngineLoad, Event, Pool
 
 Step: TypeAlias = Event | asyncio.Event | Exception
@@ -35,6 +36,7 @@ class ScriptedEngine:
         self.died = asyncio.Event()
         self.turns = turns
         self.calls: list[Call] = []
+        self.outlooks: list[Outlook] = []
         self.asked = asyncio.Event()
         self.left = asyncio.Event()
         self.running = 0
@@ -120,8 +122,19 @@ class ScriptedEngine:
             raise self.wake_failure
         self.is_asleep = False
 
+    def expect(self, outlook: Outlook) -> None:
+        """Keep it for the test."""
+        self.outlooks.append(outlook)
+
+    def offer(self, tools: Collection[str]) -> None:
+        """A script knows which tools it calls."""
+
     def away(self, expected_s: tuple[float, float]) -> None:
         """A script's turns come when they come."""
+
+    def weigh(self) -> float:
+        """No call is worth more than another."""
+        return 1.0
 
     async def check_health(self, timeout_s: float) -> None:
         """Raise the `ailment`, if there is one."""
