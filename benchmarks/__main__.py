@@ -6,6 +6,7 @@ from benchmarks.agents.command import AGENTS
 from benchmarks.commands import Command
 from benchmarks.hop import HOP
 from benchmarks.identity import IDENTITY
+from benchmarks.overload import OVERLOAD
 from benchmarks.streaming import STREAMING
 from benchmarks.tools_live import TOOLS_LIVE
 from benchmarks.tools_sim import TOOLS_SIM
@@ -15,6 +16,7 @@ from benchmarks.tools_speed import TOOLS_SPEED
 COMMANDS: tuple[Command, ...] = (
     STREAMING,
     HOP,
+    OVERLOAD,
     TOOLS_SIM,
     TOOLS_LIVE,
     TOOLS_SPEED,

@@ -28,7 +28,7 @@ class Reply:
 
     __slots__ = (
         "_body", "_head", "began_inside", "events_before", "events_until", "keep_alive",
-        "last_s", "sent_s", "status", "tally", "timed",
+        "last_s", "retry_after", "sent_s", "status", "tally", "timed",
     )  # fmt: skip
 
     def __init__(self, *, began_inside: bool) -> None:
@@ -36,6 +36,7 @@ class Reply:
         self.sent_s = self.last_s = time.perf_counter()
         self.status = 0
         self.keep_alive = True
+        self.retry_after: bytes | None = None
         self.tally = Tally()
         self.timed = False
         self.events_before = 0
@@ -58,6 +59,7 @@ class Reply:
                 return 0
             parsed = parse_head(head)
             self.status, self.keep_alive = parsed.status, parsed.keep_alive
+            self.retry_after = parsed.retry_after
             body = self._body = parsed.body
         payload = body.feed(data) if data else b""
         return self.tally.feed(payload) if payload else 0

@@ -94,6 +94,7 @@ class Head:
     status: int
     keep_alive: bool
     body: Body
+    retry_after: bytes | None = None
 
 
 def parse_head(head: bytes) -> Head:
@@ -110,7 +111,8 @@ def parse_head(head: bytes) -> Head:
         status = int(lines[0].split(b" ", 2)[1])
     except (IndexError, ValueError) as exc:
         raise FramingError(f"not a status line: {lines[0][:40]!r}") from exc
-    return Head(status, fields.get(b"connection") != b"close", _body(fields))
+    keep_alive = fields.get(b"connection") != b"close"
+    return Head(status, keep_alive, _body(fields), fields.get(b"retry-after"))
 
 
 def _body(fields: dict[bytes, bytes]) -> Body:

@@ -102,8 +102,11 @@ def vllm_rust(setup: Setup, place: Place) -> Launch:
     return Launch(argv, environment, place.port, "/health", front=binary.name)
 
 
-def gateway(setup: Setup, place: Place) -> Launch:
-    """Our gateway with the engine in process, everything on that is on by default."""
+def gateway(setup: Setup, place: Place, **settings: object) -> Launch:
+    """Our gateway with the engine in process, everything on that is on by default.
+
+    `settings` are the gateway's.
+    """
     engine = {
         "name": SERVED_NAME,
         "kind": "vllm",
@@ -113,7 +116,8 @@ def gateway(setup: Setup, place: Place) -> Launch:
         "tool_parser": "hermes",
         "args": setup.engine_args,
     }
-    config = {"gateway": {"host": "127.0.0.1", "port": place.port}, "engines": [engine]}
+    own = {"host": "127.0.0.1", "port": place.port, **settings}
+    config = {"gateway": own, "engines": [engine]}
     file = place.folder / f"gateway-{place.port}.json"
     file.write_text(json.dumps(config, indent=2))
     argv = [sys.executable, "-m", "gateway", "--config", str(file)]

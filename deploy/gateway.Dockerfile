@@ -5,8 +5,9 @@ FROM python:3.11-slim-bookworm AS needs
 WORKDIR /needs
 COPY pyproject.toml .
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-open('all.txt', 'w').write('\n'.join(p['dependencies'])); \
-open('cpu.txt', 'w').write('\n'.join(p['optional-dependencies']['cpu']))"
+more = p['optional-dependencies']; \
+open('all.txt', 'w').write('\n'.join(p['dependencies'] + more['redis'])); \
+open('cpu.txt', 'w').write('\n'.join(more['cpu']))"
 
 # vLLM with its own Python, PyTorch and CUDA. What it brings stays as it is: pip may only add.
 FROM vllm/vllm-openai:v0.32.0 AS gpu

@@ -71,14 +71,25 @@ class Queue:
         finally:
             self._leave()
 
-    async def _enter(self, arrived_s: float, deadline_s: float | None) -> None:
+    def check(self) -> None:
+        """Refuse who could not even wait, before anything is spent on it.
+
+        Raises Overloaded and Stopping.
+        """
         if self._closed:
             raise Stopping("the gateway is shutting down; try another one", headers=_RETRY_SOON)
-        if self.running < self._config.running and not self._waiting:
+        if not self._has_place and len(self._waiting) >= self._config.waiting:
+            raise self.refusal(f"{len(self._waiting)} requests wait already", "queue_full")
+
+    @property
+    def _has_place(self) -> bool:
+        return self.running < self._config.running and not self._waiting
+
+    async def _enter(self, arrived_s: float, deadline_s: float | None) -> None:
+        self.check()
+        if self._has_place:
             self._start()
             return
-        if len(self._waiting) >= self._config.waiting:
-            raise self.refusal(f"{len(self._waiting)} requests wait already", "queue_full")
         if deadline_s is not None and self.gap_s * (len(self._waiting) + 1) > deadline_s:
             raise self.refusal("its turn would come after its deadline", "deadline")
         wait_s = self._config.wait_s

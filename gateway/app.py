@@ -96,6 +96,7 @@ class Gateway:
             config.failures,
             FleetMetrics(self.registry),
             time.monotonic,
+            store=self.store,
         )
         self.retention = Retention(
             {engine.name: engine for engine in engines},
@@ -179,10 +180,15 @@ class Gateway:
             stack.push_async_callback(self.tracer.close)
             await stack.enter_async_context(self.loop_lag.running())
             watching = await stack.enter_async_context(asyncio.TaskGroup())
-            watches = [
+            watches = [watching.create_task(self.fleet.retries.settling())]
+            watches += [
                 watching.create_task(watch)
                 for member in self.fleet.members.values()
-                for watch in (self._watch(member.engine), self.fleet.recover(member))
+                for watch in (
+                    self._watch(member.engine),
+                    self.fleet.watch(member),
+                    self.fleet.recover(member),
+                )
             ]
             watches.append(watching.create_task(self.standby.run()))
             try:

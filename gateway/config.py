@@ -189,13 +189,15 @@ class FailuresConfig(_Frozen):
     probe_s: float = Field(default=1.0, gt=0)
     """After that it is asked for a token; the wait doubles with every failure."""
     probe_max_s: float = Field(default=8.0, gt=0)
+    """The longest wait; as often an engine with requests is asked whether it lives."""
     probe_timeout_s: float = Field(default=10.0, gt=0)
+    """How long it may take to answer; an engine that does not is taken out as well."""
     attempts: int = Field(default=3, ge=1)
     """Engines that one request may be sent to, before its first byte."""
     retry_ratio: float = Field(default=0.2, ge=0, le=1)
-    """Retries of all requests together, as a share of them."""
+    """Retries of all requests together, as a share of them; of all gateways with one store."""
     retry_burst: int = Field(default=10, ge=0)
-    """Retries that may come at once after a quiet time."""
+    """Retries that may come at once after a quiet time; with a share, at least one."""
 
 
 class StoreConfig(_Frozen):

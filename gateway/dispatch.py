@@ -116,7 +116,7 @@ class Dispatch:
                 self._entry.fail(member.engine.name, error)
                 tried.add(member.engine.name)
                 # Until its first event nothing of the turn was told: another engine may be asked.
-                if begun or not fleet.may_retry(error, self._target, tried):
+                if begun or not await fleet.may_retry(error, self._target, tried):
                     raise
             member = self._place(call, tried)
 

@@ -57,11 +57,11 @@ class FallbackStore:
     async def spend(self, key: str, amount: float, bucket: Bucket, *, owed: bool) -> float:
         return await self._ask(lambda store: store.spend(key, amount, bucket, owed=owed))
 
-    async def enter(self, key: str, member: str, lease: Lease) -> bool:
+    async def enter(self, key: str, member: str, lease: Lease) -> float:
         return await self._ask(lambda store: store.enter(key, member, lease))
 
-    async def leave(self, key: str, member: str) -> None:
-        await self._ask(lambda store: store.leave(key, member))
+    async def leave(self, key: str, member: str, until_s: float) -> None:
+        await self._ask(lambda store: store.leave(key, member, until_s))
 
     async def close(self) -> None:
         await self.shared.close()

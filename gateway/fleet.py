@@ -19,10 +19,11 @@ from gateway.errors import EngineGone
 from gateway.health import Health
 from gateway.homes import Homes, Prefixes, prefix_of
 from gateway.metrics import FleetMetrics
-from gateway.retries import RetryBudget
+from gateway.retries import Retries
 from gateway.router import MOVED, Candidate, Spill, Standing, explain, pick
 from gateway.routes import Target
 from gateway.sessions import Session
+from gateway.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,10 @@ class Fleet:
         failures: FailuresConfig,
         metrics: FleetMetrics,
         clock: Callable[[], float],
+        *,
+        store: Store,
     ) -> None:
+        """`store` holds the budget for retries."""
         self._members = {engine.name: Member(engine, Health(failures)) for engine in engines}
         for name in self._members:
             metrics.know(name)
@@ -100,7 +104,7 @@ class Fleet:
         self._spill = Spill(routing.spill_requests, routing.spill_ratio)
         self._homes = Homes(routing.active_s)
         self._prefixes = Prefixes(routing.prefix_s)
-        self._budget = RetryBudget(failures.retry_ratio, failures.retry_burst)
+        self.retries = Retries(failures, store)
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -170,9 +174,9 @@ class Fleet:
 
     def arrive(self) -> None:
         """Count a turn, which earns its part of a retry."""
-        self._budget.earn()
+        self.retries.earn()
 
-    def may_retry(self, error: EngineError, target: Target, tried: Collection[str]) -> bool:
+    async def may_retry(self, error: EngineError, target: Target, tried: Collection[str]) -> bool:
         """Whether a request that failed before its first byte may go to another engine now."""
         if isinstance(error, BadCall) or len(tried) >= self._failures.attempts:
             return False
@@ -187,7 +191,7 @@ class Fleet:
         ]
         if not others:
             return False
-        granted = self._budget.spend()
+        granted = await self.retries.spend()
         self._metrics.retries.labels("sent" if granted else "no_budget").inc()
         return granted
 
@@ -220,6 +224,23 @@ class Fleet:
             logger.info("engine '%s' is back in the routing", member.engine.name)
         member.health.succeed()
         member.ejected.clear()
+
+    async def watch(self, member: Member) -> None:
+        """Eject an engine that hangs with requests in it; ends never.
+
+        They go on when it does; of a hung process nobody can tell whether it will.
+        """
+        timeout_s = self._failures.probe_timeout_s
+        while True:
+            await asyncio.sleep(self._failures.probe_max_s)
+            if not member.in_flight or member.standing is not Standing.WELL:
+                continue
+            try:
+                await member.engine.check_health(timeout_s)
+            except TimeoutError:
+                self.eject(member.engine, f"no answer within {timeout_s:g} s")
+            except EngineError:
+                continue  # whatever it is, its requests meet it
 
     async def recover(self, member: Member) -> None:
         """Ask an ejected engine for a token until it answers, again and again; ends never."""

@@ -34,14 +34,15 @@ class Limits:
             yield
             return
         key, lease = f"sessions:{tenant}", Lease(terms.sessions, _LEASE_S)
-        if not await self._store.enter(key, session, lease):
+        until_s = await self._store.enter(key, session, lease)
+        if not until_s:
             raise LimitReached(
                 f"{terms.sessions} sessions of this key have a request already", retry_after_s=1
             )
         try:
             yield
         finally:
-            await self._store.leave(key, session)
+            await self._store.leave(key, session, until_s)
 
     async def charge(self, grant: Grant, tokens: int) -> None:
         """Take what a request has cost."""

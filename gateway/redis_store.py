@@ -11,10 +11,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.config import StoreConfig
-from gateway.store import Bucket, Lease, StoreDown
+from gateway.store import TICK_S, Bucket, Lease, StoreDown
 
 # Redis's own clock, so that gateways whose clocks differ agree. A budget that is full again is the
-# same as one nobody has heard of, so it goes by itself.
+# same as one nobody has heard of, so it goes by itself; one that time does not fill, after a day
+# without a request.
 _NOW = "local t = redis.call('TIME'); local now = t[1] + t[2] / 1e6\n"
 _SPEND = (
     _NOW
@@ -25,9 +26,10 @@ local left = tonumber(known[1]) or burst
 left = math.min(left + (now - (tonumber(known[2]) or now)) * rate, burst)
 local missing = math.min(amount, burst) - left
 if missing > 0 and ARGV[4] == '0' then return tostring(missing / rate) end
-left = left - amount
+left = math.min(left - amount, burst)
 redis.call('HSET', KEYS[1], 'left', tostring(left), 'since', tostring(now))
-redis.call('EXPIRE', KEYS[1], math.ceil((burst - left) / rate) + 1)
+local full_s = rate > 0 and math.ceil((burst - left) / rate) or 86400
+redis.call('EXPIRE', KEYS[1], full_s + 1)
 return '0'
 """
 )
@@ -36,12 +38,18 @@ _ENTER = (
     + """
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not known and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
-redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[1])
+if not known and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return '0' end
+local till = now + tonumber(ARGV[3])
+if known then till = math.max(till, tonumber(known) + tonumber(ARGV[4])) end
+redis.call('ZADD', KEYS[1], string.format('%.17g', till), ARGV[1])
 redis.call('EXPIRE', KEYS[1], math.ceil(tonumber(ARGV[3])) + 1)
-return 1
+return string.format('%.17g', till)
 """
 )
+_LEAVE = """
+local known = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if known and tonumber(known) == tonumber(ARGV[2]) then redis.call('ZREM', KEYS[1], ARGV[1]) end
+"""
 
 
 class RedisStore:
@@ -52,6 +60,7 @@ class RedisStore:
         self._prefix = prefix
         self._spend = client.register_script(_SPEND)
         self._enter = client.register_script(_ENTER)
+        self._leave = client.register_script(_LEAVE)
 
     async def get(self, key: str) -> bytes | None:
         with _translated():
@@ -69,14 +78,14 @@ class RedisStore:
         with _translated():
             return float(await self._spend(keys=[self._key(key)], args=args))
 
-    async def enter(self, key: str, member: str, lease: Lease) -> bool:
-        args: list[str | float] = [member, lease.most, lease.ttl_s]
+    async def enter(self, key: str, member: str, lease: Lease) -> float:
+        args: list[str | float] = [member, lease.most, lease.ttl_s, TICK_S]
         with _translated():
-            return bool(await self._enter(keys=[self._key(key)], args=args))
+            return float(await self._enter(keys=[self._key(key)], args=args))
 
-    async def leave(self, key: str, member: str) -> None:
+    async def leave(self, key: str, member: str, until_s: float) -> None:
         with _translated():
-            await self._client.zrem(self._key(key), member)
+            await self._leave(keys=[self._key(key)], args=[member, until_s])
 
     async def close(self) -> None:
         """Close all connections."""

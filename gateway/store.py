@@ -1,9 +1,11 @@
 """What gateways know together: small values, budgets and members, in memory or shared.
 
 A value is bytes under a key for a time. A budget is a token bucket. Members are leases: whoever
-holds one counts, until it is given back or runs out.
+holds one counts, until it is given back or runs out. What renews a lease takes it over: only the
+last to take it can give it back, so that an end that comes late ends nothing that began since.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,10 +13,12 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
+TICK_S = 1e-5
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A budget of `burst` units that fills at `rate` units a second."""
+    """A budget of `burst` units that fills at `rate` units a second, or by what is put in alone."""
 
     rate: float
     burst: float
@@ -47,16 +51,17 @@ class Store(Protocol):
         """Take from a budget: 0.0, or the seconds until there would be enough, and nothing taken.
 
         With `owed` it is taken in any case: what has been used already. A budget may so fall below
-        nothing, and whoever asks for less than it ever holds waits until it has recovered.
+        nothing, and whoever asks for less than it ever holds waits until it has recovered. An
+        amount below nothing is put in.
         """
         ...
 
-    async def enter(self, key: str, member: str, lease: Lease) -> bool:
-        """Hold or renew a lease; false when as many others hold one as may."""
+    async def enter(self, key: str, member: str, lease: Lease) -> float:
+        """Hold or renew a lease: when it runs out, 0.0 when as many others hold one as may."""
         ...
 
-    async def leave(self, key: str, member: str) -> None:
-        """Give a lease back."""
+    async def leave(self, key: str, member: str, until_s: float) -> None:
+        """Give the lease back that runs out then, unless it was renewed since."""
         ...
 
     async def close(self) -> None:
@@ -95,24 +100,27 @@ class MemoryStore:
         left = min(left + (now - since) * bucket.rate, bucket.burst)
         missing = min(amount, bucket.burst) - left
         if missing > 0 and not owed:
-            return missing / bucket.rate
-        self._budgets[key] = (left - amount, now)
+            return missing / bucket.rate if bucket.rate else math.inf
+        self._budgets[key] = (min(left - amount, bucket.burst), now)
         _bound(self._budgets, key, self.most)
         return 0.0
 
-    async def enter(self, key: str, member: str, lease: Lease) -> bool:
+    async def enter(self, key: str, member: str, lease: Lease) -> float:
         now = self.clock()
         holders = {name: t for name, t in self._members.get(key, {}).items() if t > now}
         if member not in holders and len(holders) >= lease.most:
-            return False
-        holders[member] = now + lease.ttl_s
+            return 0.0
+        # No two are alike, or neither could tell whether the other has renewed it.
+        until_s = max(now + lease.ttl_s, holders.get(member, 0.0) + TICK_S)
+        holders[member] = until_s
         self._members[key] = holders
         _bound(self._members, key, self.most)
-        return True
+        return until_s
 
-    async def leave(self, key: str, member: str) -> None:
+    async def leave(self, key: str, member: str, until_s: float) -> None:
         holders = self._members.get(key, {})
-        holders.pop(member, None)
+        if holders.get(member) == until_s:
+            del holders[member]
         if not holders:
             self._members.pop(key, None)
 

@@ -29,7 +29,11 @@ ConfigFile = Annotated[
 ]
 ProfileName = Annotated[
     str | None,
-    typer.Option("--profile", "-p", help="A profile of that file, a shipped one, or a YAML file."),
+    typer.Option(
+        "--profile",
+        "-p",
+        help="A profile of that file, a shipped one, or a YAML file; several with commas.",
+    ),
 ]
 Port = Annotated[
     int | None, typer.Option(min=1, envvar="ROUNDHOUSE_PORT", help="The gateway's port.")

@@ -85,14 +85,14 @@ class Flags:
 def load(file: Path | None, profile: str | None, flags: Flags) -> Profile:
     """The checked profile.
 
-    The later wins: built-in default, the file, the chosen profile, the command line.
+    The later wins: built-in default, the file, the chosen profiles in order, the command line.
     Raises ConfigFault.
     """
     layers = [read_shipped("cpu")]
     if file is not None:
         layers += read_file(file, profile)
     elif profile is not None:
-        layers.append(choose(profile, {}, "no file"))
+        layers += choose(profile, {}, "no file")
     layers.append(flags.layer())
     try:
         return Profile.model_validate(complete(merge(layers)))

@@ -25,15 +25,20 @@ class Layer:
 
 
 def read_file(file: Path, profile: str | None) -> list[Layer]:
-    """The file's layers: what stands in it, then the chosen profile. Raises ConfigFault."""
+    """The file's layers: what stands in it, then the chosen profiles. Raises ConfigFault."""
     values = read_yaml(file)
     profiles = mapping(values.pop("profiles", None), f"{file}: profiles")
     layers = [Layer(str(file), values)]
-    return layers if profile is None else [*layers, choose(profile, profiles, str(file))]
+    return layers if profile is None else [*layers, *choose(profile, profiles, str(file))]
 
 
-def choose(name: str, profiles: Values, origin: str) -> Layer:
-    """The file's own profile of that name, else the shipped one, or a file. Raises ConfigFault."""
+def choose(names: str, profiles: Values, origin: str) -> list[Layer]:
+    """One profile, or several with commas between them. Raises ConfigFault."""
+    return [_one(name.strip(), profiles, origin) for name in names.split(",")]
+
+
+def _one(name: str, profiles: Values, origin: str) -> Layer:
+    """The file's own profile of that name, else the shipped one, or a file."""
     if name.endswith((".yaml", ".yml")):
         return Layer(name, read_yaml(Path(name)))
     if name in profiles:

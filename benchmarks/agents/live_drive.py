@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.agents.live_load import Load, Session, rules, sessions
 from benchmarks.variants import SERVED_NAME
 
-_TOKENS = 40  # an answer and the call before it
+_TOKENS = 60  # an answer and the call before it
 _TIMEOUT_S = 300.0
 _TOOLS = {"type": "mcp", "server_label": "roundhouse", "require_approval": "never"}
 
@@ -31,6 +31,7 @@ class _Usage(msgspec.Struct):
 
 
 class _Called(msgspec.Struct):
+    arguments: str
     outcome: str
     took_s: float
 

@@ -72,10 +72,10 @@ def profile(variant: Variant, load: Load, blocks: int, tools_url: str) -> dict[s
         "max_model_len": min(_LONGEST, blocks * BLOCK),
         "args": args,
     }
-    # The gateway may lack the setting that tells engines of sessions; the engine's own decides.
     gateway = {
         "host": "127.0.0.1",
         "programs": {"enabled": variant.admission},
+        "retention": {"enabled": variant.retention},
         "queue": {"wait_s": 600},
         "tools": {"url": tools_url},
     }

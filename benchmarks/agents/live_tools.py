@@ -19,8 +19,7 @@ from tools_service.tools.registry import Annotations, Arguments, Context, Output
 
 _SCHEMA: Schema = {
     "type": "object",
-    "properties": {"about": {"enum": ["this", "that"]}},
-    "required": ["about"],
+    "properties": {},
     "additionalProperties": False,
 }
 

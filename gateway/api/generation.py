@@ -135,6 +135,8 @@ class Generation:
         grant = await self._door.grant(headers)
         trail = current()
         trail.facts["tenant"] = grant.tenant
+        # Before it costs anything, and before its session pushes out one that is served.
+        self._desk.queue.check()
         raw = await exchange.body(int(self._config.body_mib * 2**20))
         label = self._config.tools.server_label
         request = graded(parse(raw, self._endpoint, label, verbatim=True), grant)

@@ -10,9 +10,11 @@ from pathlib import Path
 import aiohttp
 import psutil
 import pytest
+from redis.asyncio import Redis
 
-from tests.deploy.composed import MAIN, composed
+from tests.deploy.composed import MAIN, REDIS, composed
 from tests.deploy.containers import Stage, started, status
+from tests.parts.redis_server import redis_server
 
 SECRETS = {"api_keys": "first-key-9f31\nsecond-key-77ab", "tools_token": "shared-token-51c0aa"}
 CALCULATE = {"type": "mcp", "server_label": "roundhouse", "require_approval": "never"}
@@ -58,6 +60,34 @@ async def test_redis_asks_for_the_password_of_its_file_and_keeps_nothing(tmp_pat
         await redis.wait()
     assert redis.returncode == 0 and b"redis-word-08c4" not in log
     assert sorted(os.listdir(tmp_path)) == ["redis.conf", "redis_password"]
+
+
+async def test_with_the_redis_of_the_second_file_the_house_shares_what_it_knows(
+    tmp_path: Path,
+) -> None:
+    services = composed(MAIN, REDIS)["services"]
+    word, (port, tools_port), (redis_port, _) = "redis-word-08c4", free_ports(), free_ports()
+    ports = {"gateway:8000": port, "tools:8001": tools_port, "redis:6379": redis_port}
+    stage = Stage(tmp_path, ports)
+    secrets = {**SECRETS, "redis_password": word}
+    async with (
+        redis_server("--port", str(redis_port), "--requirepass", word) as redis,
+        started("tools", services["tools"], stage, secrets) as tools,
+        started("gateway", services["gateway-cpu"], stage, secrets) as gateway,
+        aiohttp.ClientSession() as http,
+    ):
+        await gateway.healthy()
+        body = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
+        said = {"Authorization": "Bearer second-key-77ab", "x-session-id": "known-to-all"}
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        async with http.post(url, json=body, headers=said) as answer:
+            assert answer.status == 200, await answer.text()
+        async with Redis.from_url(f"{redis.url}?db=1", password=word) as known:
+            homes = await known.keys("roundhouse-gateway:home:*:known-to-all")
+            assert [await known.get(home) for home in homes] == [b"demo"]
+        assert await gateway.stop() == 0, gateway.log
+        assert await tools.stop() == 0, tools.log
+    assert word not in gateway.log + tools.log
 
 
 async def test_the_cpu_profile_starts_answers_with_a_tool_and_stops_in_time(tmp_path: Path) -> None:

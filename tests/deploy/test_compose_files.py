@@ -25,7 +25,6 @@ from tests.deploy.composed import (
     example_env,
     variables,
 )
-from tools_service.config import ToolsServiceConfig
 
 HOUSE = load(DEPLOY / "house.yaml", str(DEPLOY / "profiles" / "agents.yaml"), Flags())
 DOCKERFILES = sorted(DEPLOY.glob("*.Dockerfile"))
@@ -147,11 +146,20 @@ def test_what_is_mounted_is_there() -> None:
     assert not missing
 
 
-@pytest.mark.skipif("redis" not in ToolsServiceConfig.model_fields, reason="no Redis here")
-def test_the_tools_service_finds_the_redis_of_the_file() -> None:
-    profile = load(DEPLOY / "house.yaml", str(DEPLOY / "redis.yaml"), Flags())
-    assert "redis://redis:6379/0" in str(profile.tools_service.model_dump())
-    assert services(MAIN, REDIS)["tools"]["command"][-1] == "/etc/roundhouse/redis.yaml"
+@pytest.mark.parametrize("name", ["gateway", "gateway-cpu", "tools"])
+def test_gateways_and_tools_services_find_the_redis_of_the_file(name: str) -> None:
+    said, alone = services(MAIN, REDIS)[name], services(MAIN)[name]
+    *before, profiles = said["command"]
+    assert "redis" in said["depends_on"] and "redis_password" in said["secrets"]
+    assert said["environment"]["ROUNDHOUSE_REDIS_PASSWORD_FILE"] == "/run/secrets/redis_password"
+    assert profiles.split(",")[-1] == "/etc/roundhouse/redis.yaml"
+    own = profiles.split(",")[:-1]
+    assert [*before, *own] == [*alone["command"], *([] if own else ["--profile"])]
+    here = profiles.replace("/etc/roundhouse", str(DEPLOY))
+    profile = load(DEPLOY / "house.yaml", here, Flags())
+    # A database each, so that one may be emptied without the other.
+    assert profile.gateway.store.url == "redis://redis:6379/1"
+    assert profile.tools_service.redis.url == "redis://redis:6379/0"
 
 
 @pytest.mark.skipif("url" not in EngineConfig.model_fields, reason="no engines over HTTP here")

@@ -1,10 +1,6 @@
 """What breaks stays small: every request ends in exactly one way."""
 
 import asyncio
-import json
-import os
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +12,7 @@ import pytest
 from engine.types import EngineLoad
 from gateway.config import GatewayConfig
 from tests.e2e.conftest import DEMO, House, demo_config, house, until
+from tests.parts.gateway_process import gateway_process
 
 pytestmark = pytest.mark.real
 
@@ -200,80 +197,60 @@ async def test_a_full_house_refuses_with_retry_after() -> None:
 
 
 async def test_a_wrong_model_path_is_said_at_the_start(tmp_path: Path) -> None:
-    process = await _gateway(tmp_path, {"model": str(tmp_path / "nothing")})
-    async with asyncio.timeout(60):
-        _, said = await process.communicate()
-    assert process.returncode == 1
-    assert b"could not start" in said
-    assert b"nothing" in said
+    said = await _failed(tmp_path, _config(model=str(tmp_path / "nothing")))
+    assert "could not start" in said
+    assert "nothing" in said
 
 
 async def test_an_unknown_engine_argument_is_named_with_the_nearest(tmp_path: Path) -> None:
-    process = await _gateway(tmp_path, {"args": {"max_num_seq": 8}})
-    async with asyncio.timeout(60):
-        _, said = await process.communicate()
-    assert process.returncode == 1
-    assert b"did you mean 'max_num_seqs'" in said
+    said = await _failed(tmp_path, _config(args={"max_num_seq": 8}))
+    assert "did you mean 'max_num_seqs'" in said
+
+
+async def _failed(folder: Path, config: dict[str, Any]) -> str:
+    """What a gateway has said that could not start."""
+    async with gateway_process(folder, config, waits=False) as gateway:
+        async with asyncio.timeout(60):
+            assert await gateway.process.wait() == 1
+            await gateway.ready.wait()
+        return gateway.log
 
 
 async def test_sigterm_lets_a_stream_end_and_leaves_no_process(tmp_path: Path) -> None:
-    process = await _gateway(tmp_path, {})
-    url = await _until_listening(process)
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert family
-    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
-        stream = await client.chat.completions.create(**LONG | {"max_tokens": 300}, stream=True)
-        chunks = aiter(stream)
-        await anext(chunks)
-        process.send_signal(signal.SIGTERM)
-        ends = [
-            chunk.choices[0].finish_reason
-            async for chunk in chunks
-            if chunk.choices[0].finish_reason
-        ]
-    assert ends == ["length"]
-    async with asyncio.timeout(60):
-        await process.communicate()
-    assert process.returncode == 0
+    async with gateway_process(tmp_path, _config()) as gateway:
+        family = psutil.Process(gateway.process.pid).children(recursive=True)
+        assert family
+        async with openai.AsyncOpenAI(
+            base_url=f"{gateway.url}/v1", api_key="none", max_retries=0
+        ) as client:
+            stream = await client.chat.completions.create(**LONG | {"max_tokens": 300}, stream=True)
+            chunks = aiter(stream)
+            await anext(chunks)
+            gateway.stop()
+            ends = [
+                chunk.choices[0].finish_reason
+                async for chunk in chunks
+                if chunk.choices[0].finish_reason
+            ]
+        assert ends == ["length"]
+        async with asyncio.timeout(60):
+            assert await gateway.process.wait() == 0
     gone, alive = psutil.wait_procs(family, timeout=10)
     assert len(gone) == len(family)
     assert not alive
 
 
 async def test_a_gateway_that_is_killed_leaves_no_engine_behind(tmp_path: Path) -> None:
-    process = await _gateway(tmp_path, {})
-    await _until_listening(process)
-    family = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    await process.communicate()
+    async with gateway_process(tmp_path, _config()) as gateway:
+        family = psutil.Process(gateway.process.pid).children(recursive=True)
+        await gateway.kill()
     _, alive = await asyncio.to_thread(psutil.wait_procs, family, 40)
     assert not alive
 
 
-async def _gateway(folder: Path, engine: dict[str, Any]) -> asyncio.subprocess.Process:
-    """A gateway as the process it is."""
+def _config(**engine: Any) -> dict[str, Any]:
     settings = {**demo_config().model_dump(mode="json", exclude_none=True), "model": DEMO, **engine}
-    config = folder / "gateway.json"
-    config.write_text(json.dumps({"gateway": {"port": 0}, "engines": [settings]}))
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gateway",
-        "--config",
-        str(config),
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def _until_listening(process: asyncio.subprocess.Process) -> str:
-    assert process.stderr is not None
-    async with asyncio.timeout(90):
-        async for line in process.stderr:
-            if b"listening on " in line:
-                return line.decode().rsplit("listening on ", 1)[1].strip()
-    raise AssertionError("the gateway ended while it started")
+    return {"gateway": {"port": 0}, "engines": [settings]}
 
 
 def _sample(page: str, start: str, part: str) -> float:

@@ -38,6 +38,27 @@ async def test_a_full_gateway_refuses_and_says_when_to_come_again() -> None:
     assert it.outcomes() == {"ok": 1, "refused": 1}
 
 
+async def test_who_could_not_even_wait_costs_nothing_and_pushes_no_session_out() -> None:
+    """Under an overload the sessions of refused requests pushed those of served ones out."""
+    gate = asyncio.Event()
+    engine = ScriptedEngine([gate, *HELLO])
+    full = {"queue": {"running": 1, "waiting": 0}, "api_keys": ["k"], "sessions": {"live": 1}}
+    async with served(engine, **full) as it, asyncio.timeout(5):
+        key = {"authorization": "Bearer k"}
+        body = {"messages": [{"role": "user", "content": "hi"}], "session_id": "served"}
+        running = asyncio.create_task(it.ask("POST", CHAT, body, **key))
+        await engine.asked.wait()
+        refused = await it.ask("POST", CHAT, b"not read", **key)
+        assert (refused.status, refused.error["code"]) == (429, "queue_full")
+        assert (await it.ask("POST", CHAT, {**body, "session_id": "new"}, **key)).status == 429
+        assert (await it.ask("POST", CHAT, b"not read")).status == 401, "keys come first"
+        assert it.metric("sessions_recognised_total", by="name") == 1
+        gate.set()
+        assert (await running).headers["x-roundhouse-session"] == "served"
+        assert (await it.ask("GET", "/v1/sessions/served", **key)).status == 200
+    assert it.outcomes() == {"ok": 1, "refused": 2, "client_error": 1}
+
+
 async def test_who_waits_too_long_is_refused() -> None:
     gate = asyncio.Event()
     engine = ScriptedEngine([gate, *HELLO])

@@ -1,11 +1,10 @@
-"""When an engine is out of the routing, and how often requests are sent again."""
+"""When an engine is out of the routing."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import FailuresConfig
 from gateway.health import Health
-from gateway.retries import RetryBudget
 
 CONFIG = FailuresConfig(in_a_row=3, probe_s=1.0, probe_max_s=8.0)
 ends = st.sampled_from(["well", "failed", "refused"])
@@ -65,22 +64,3 @@ def test_pressure_is_remembered_for_as_long_as_the_engine_asked_and_no_longer_th
     health.press(now_s, wait_s)
     assert health.is_pressed(now_s)
     assert not health.is_pressed(now_s + min(wait_s, CONFIG.probe_max_s) + 0.01)
-
-
-@given(st.lists(st.booleans()), st.floats(0, 1), st.integers(0, 10))
-def test_retries_stay_within_their_share_and_one_burst(
-    asks: list[bool], ratio: float, burst: int
-) -> None:
-    """True: a request that fails and asks again; false: one that does well."""
-    budget, sent = RetryBudget(ratio, burst), 0
-    for asked in asks:
-        budget.earn()
-        sent += asked and budget.spend()
-        assert sent <= burst + ratio * len(asks) + 1e-6
-
-
-def test_without_a_share_there_are_no_retries() -> None:
-    budget = RetryBudget(0, 0)
-    for _ in range(100):
-        budget.earn()
-        assert not budget.spend()

@@ -1,6 +1,7 @@
 """What gateways know together, in memory and in a real Redis."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -64,6 +65,17 @@ async def test_what_is_owed_is_taken_beyond_what_is_there(store: Store) -> None:
     assert 1500 < await store.spend("b", 1, bucket, owed=False) <= 1600
 
 
+async def test_what_time_does_not_fill_is_filled_by_what_is_put_in_up_to_the_brim(
+    store: Store,
+) -> None:
+    bucket = Bucket(rate=0.0, burst=2)
+    for amount, wait_s in ((2, 0.0), (1, math.inf), (-1.5, 0.0), (1, 0.0), (1, math.inf)):
+        assert await store.spend("b", amount, bucket, owed=amount < 0) == wait_s
+    await store.spend("b", -100, bucket, owed=True)
+    assert await store.spend("b", 2, bucket, owed=False) == 0.0
+    assert await store.spend("b", 1, bucket, owed=False) == math.inf
+
+
 async def test_more_than_a_budget_ever_holds_needs_it_full(store: Store) -> None:
     bucket = Bucket(rate=0.01, burst=10)
     assert await store.spend("b", 50, bucket, owed=False) == 0.0
@@ -73,11 +85,24 @@ async def test_more_than_a_budget_ever_holds_needs_it_full(store: Store) -> None
 async def test_as_many_hold_a_lease_as_may_and_each_renews_its_own(store: Store) -> None:
     lease = Lease(most=2, ttl_s=60)
     assert await store.enter("c", "one", lease)
-    assert await store.enter("c", "two", lease)
+    until_s = await store.enter("c", "two", lease)
     assert not await store.enter("c", "three", lease)
     assert await store.enter("c", "one", lease)
-    await store.leave("c", "two")
+    await store.leave("c", "two", until_s)
     assert await store.enter("c", "three", lease)
+
+
+async def test_a_lease_that_was_renewed_is_not_given_back_by_who_held_it_before(
+    store: Store,
+) -> None:
+    """The end of a session's last request, heard late, ended the count of its next one."""
+    lease = Lease(most=1, ttl_s=60)
+    before_s = await store.enter("c", "one", lease)
+    now_s = await store.enter("c", "one", lease)
+    await store.leave("c", "one", before_s)
+    assert not await store.enter("c", "two", lease)
+    await store.leave("c", "one", now_s)
+    assert await store.enter("c", "two", lease)
 
 
 async def test_in_memory_time_runs_out_and_budgets_recover() -> None:

@@ -57,6 +57,16 @@ def test_the_profile_wins_over_the_file_and_a_flag_over_both(write: Write) -> No
     assert load(file, "big", Flags(port=3)).url == "http://[::1]:3"
 
 
+def test_of_several_profiles_the_later_wins(write: Write, tmp_path: Path) -> None:
+    file = write("profiles: {big: {gateway: {port: 2, host: '::1'}}, near: {gateway: {port: 3}}}")
+    assert load(file, "big,near", FLAGS).url == "http://[::1]:3"
+    more = tmp_path / "more.yaml"
+    more.write_text("gateway: {port: 4}")
+    assert load(file, f"big, near, {more}", FLAGS).url == "http://[::1]:4"
+    assert load(None, f"cpu,{more}", FLAGS).gateway.port == 4
+    assert "no profile is called 'bog'; did you mean big?" in fault(file, "near,bog")
+
+
 def test_engines_of_a_file_replace_the_default_ones(write: Write) -> None:
     file = write("engines: [{name: big, model: Qwen/Qwen3-8B}, {name: small, model: demo}]")
     models = [engine.model for engine in load(file, None, FLAGS).engines]
