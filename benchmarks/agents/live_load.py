@@ -10,9 +10,10 @@ TOOLS = ("search", "fetch", "python")
 """Of the published laws those that take long enough for others to come between."""
 _SHARES = (0.5, 0.35, 0.15)
 _WORDS = (
-    "agent answer block cache context engine event file gateway index model page policy prompt "
-    "queue result search server session table token tool turn value worker"
-).split()
+    *("agent", "answer", "block", "cache", "context", "engine", "event", "file", "gateway"),
+    *("index", "model", "page", "policy", "prompt", "queue", "result", "search", "server"),
+    *("session", "table", "token", "tool", "turn", "value", "worker"),
+)
 _RULES_WORDS = 220
 _RESULT_WORDS = 12
 
@@ -21,7 +22,7 @@ _RESULT_WORDS = 12
 class Load:
     """So many sessions, of which `live` go on at any time until none is left to begin."""
 
-    sessions: int = 36
+    sessions: int = 20
     live: int = 12
     requests: int = 5
     """Of a session on the mean; each makes two turns, one before and one after its tool."""

@@ -22,6 +22,7 @@ _SCHEMA: Schema = {
     "properties": {},
     "additionalProperties": False,
 }
+_HINTS = Annotations(read_only=True, idempotent=False, open_world=False)
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Sleeper:
     name: str
     load: Load
     calls: Counter[str]
-    annotations: Annotations = Annotations(read_only=True, idempotent=False, open_world=False)
+    annotations: Annotations = _HINTS
     description: str = "Find out something."
     input_schema: Schema = field(default_factory=lambda: _SCHEMA)
     output_schema: Schema | None = None
