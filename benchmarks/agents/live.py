@@ -14,13 +14,13 @@ from benchmarks.agents.live_drive import drive
 from benchmarks.agents.live_house import AMPLE, BLOCK, VARIANTS, house
 from benchmarks.agents.live_load import Load
 from benchmarks.agents.live_report import Row, agreements, markdown
-from benchmarks.commands import Command
+from benchmarks.commands import Command, positive
 from benchmarks.machine import describe
 from benchmarks.streaming import in_turn
 
 _BLOCKS = 250
 _QUICK = Load(sessions=6, live=6, requests=3)
-_QUICK_BLOCKS = 70
+_QUICK_BLOCKS = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ def _facts(options: Options) -> dict[str, str]:
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     default = Load()
-    parser.add_argument("--sessions", type=int, default=default.sessions)
-    parser.add_argument("--live", type=int, default=default.live, help="sessions at once")
+    parser.add_argument("--sessions", type=positive, default=default.sessions)
+    parser.add_argument("--live", type=positive, default=default.live, help="sessions at once")
     parser.add_argument(
-        "--blocks", type=int, default=_BLOCKS, help=f"of {BLOCK} tokens, in the pool"
+        "--blocks", type=positive, default=_BLOCKS, help=f"of {BLOCK} tokens, in the pool"
     )
-    parser.add_argument("--reps", type=int, default=3)
+    parser.add_argument("--reps", type=positive, default=3)
     parser.add_argument("--seed", type=int, default=1, help="of the first repetition")
     parser.add_argument("--quick", action="store_true", help="a smoke test, with a load of its own")
     parser.add_argument("--out", type=Path, default=Path("agents_live"), help="stem: .md and .json")
