@@ -98,12 +98,8 @@ class Gateway:
             time.monotonic,
             store=self.store,
         )
-        self.retention = Retention(
-            {engine.name: engine for engine in engines},
-            RetentionMetrics(self.registry),
-            time.monotonic,
-            enabled=config.retention.enabled,
-        )
+        told, enabled = RetentionMetrics(self.registry), config.retention.enabled
+        self.retention = Retention(self.engines, told, time.monotonic, enabled=enabled)
         self.gate = self._gate()
         self.standby = Standby(
             self.fleet,

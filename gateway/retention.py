@@ -3,7 +3,7 @@
 Events drive it: a turn ends, a tool begins, a request comes, a session is set aside or ends.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from engine.outlook import Outlook, Stand
@@ -33,14 +33,14 @@ class Retention:
 
     def __init__(
         self,
-        engines: Mapping[str, Engine],
+        engines: Sequence[Engine],
         metrics: RetentionMetrics,
         clock: Callable[[], float],
         *,
         enabled: bool,
     ) -> None:
         """Not `enabled`, it learns when clients return, and tells no engine anything."""
-        self._engines = engines
+        self._engines = {engine.name: engine for engine in engines}
         self._metrics = metrics
         self._clock = clock
         self._enabled = enabled

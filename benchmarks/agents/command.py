@@ -6,6 +6,8 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -15,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.agents.cells import told
 from benchmarks.agents.costs import CARDS, MODELS
 from benchmarks.agents.goals import goals
-from benchmarks.agents.policies import CAP, CLAIRVOYANT_CAP, POLICIES, VANILLA, named
+from benchmarks.agents.policies import CAP, CLAIRVOYANT_CAP, OURS, POLICIES, VANILLA, named
 from benchmarks.agents.report import Report, cells, markdown
 from benchmarks.agents.runs import BadResults, Job, Matrix, Results, Row
 from benchmarks.agents.sessions import Bounds
@@ -27,30 +29,38 @@ from benchmarks.machine import describe
 
 LOADS = (0.3, 0.6, 0.8, 1.0, 1.2, 1.6, 2.0)
 CAPS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
-_QUICK = Matrix(
-    (VANILLA, "gate, events", "gate + retention, table"), (f"{CAP} 0.8",), (0.6, 1.2), (1,)
-)
-_QUICK_SESSIONS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """How much is played, where options don't say it."""
+
+    policies: Sequence[str] = tuple(POLICIES)
+    caps: Sequence[str] = tuple(f"{kind} {x:g}" for kind in (CAP, CLAIRVOYANT_CAP) for x in CAPS)
+    loads: Sequence[float] = LOADS
+    seeds: int = 5
+    sessions: int = Workload().sessions
+
+
+_WHOLE = _Extent()
+_QUICK = _Extent((VANILLA, "gate, events", OURS), (f"{CAP} 0.8",), (0.6, 1.2), 1, 120)
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     default, bounds = Workload(), Bounds()
-    caps = [f"{kind} {load:g}" for kind in (CAP, CLAIRVOYANT_CAP) for load in CAPS]
     add = parser.add_argument
     add(
         "--policies",
         type=_names,
-        default=list(POLICIES),
         help="list with ';' between: " + "; ".join(POLICIES),
     )
     add(
         "--caps",
         type=_names,
-        default=caps,
         help=f"the same, of `{CAP} LOAD`, `{CLAIRVOYANT_CAP} LOAD`",
     )
-    add("--loads", type=_numbers, default=list(LOADS), help="comma list, in pools")
-    add("--seeds", type=positive, default=5, help="how many")
+    add("--loads", type=_numbers, help="comma list, in pools")
+    add("--seeds", type=positive, help="how many")
     add(
         "--loop",
         choices=get_args(Loop),
@@ -60,11 +70,17 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add("--card", choices=CARDS, default=default.card)
     add("--model", choices=MODELS, default=default.model)
     add("--trace", help="a file of recorded sessions, instead of generated ones")
-    add("--sessions", type=positive, default=default.sessions, help="played in every run")
+    add("--sessions", type=positive, help="played in every run")
     add("--turns", type=positive, default=bounds.most_turns, help="of a session, at most")
-    add("--tool-s", type=float, default=bounds.tool_s, help="the longest gap for a tool")
-    add("--human-s", type=float, default=bounds.human_s, help="the longest gap for a person")
-    add("--scale", type=positive, default=default.scale, help="real tokens in a simulated one")
+    add("--tool-s", type=_seconds, default=bounds.tool_s, help="the longest gap for a tool")
+    add("--human-s", type=_seconds, default=bounds.human_s, help="the longest gap for a person")
+    add(
+        "--scale",
+        type=int,
+        choices=(8, 16, 32, 64),
+        default=default.scale,
+        help="real tokens in a simulated one",
+    )
     add("--quick", action="store_true", help="few runs of few sessions, to see that it works")
     add("--jobs", type=positive, default=os.cpu_count(), help="processes at a time")
     add(
@@ -94,13 +110,30 @@ def _numbers(text: str) -> list[float]:
     return numbers
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: seconds are 0 or more")
+    return seconds
+
+
 def _main(args: argparse.Namespace) -> None:
-    bounds = Bounds(most_turns=args.turns, tool_s=args.tool_s, human_s=args.human_s)
-    sessions = _QUICK_SESSIONS if args.quick else args.sessions
-    workload = Workload(args.card, args.model, args.trace, args.loop, sessions, bounds, args.scale)
-    matrix = Matrix(args.policies, args.caps, args.loads, range(1, args.seeds + 1))
-    if args.quick:
-        matrix = _QUICK
+    extent = _QUICK if args.quick else _WHOLE
+    given = {
+        name: value for name in _Extent.__slots__ if (value := getattr(args, name)) is not None
+    }
+    extent = replace(extent, **given)
+    bounds = Bounds(
+        least_turns=min(Bounds().least_turns, args.turns),
+        most_turns=args.turns,
+        tool_s=args.tool_s,
+        human_s=args.human_s,
+    )
+    workload = Workload(
+        args.card, args.model, args.trace, args.loop, extent.sessions, bounds, args.scale
+    )
+    seeds = range(1, extent.seeds + 1)
+    matrix = Matrix(extent.policies, extent.caps, extent.loads, seeds)
     try:
         workload.scripts(1)  # a trace that can't be read is said now, and not by a worker
         results = Results(Path(f"{args.out}.jsonl"), workload)

@@ -1,7 +1,7 @@
 """One session's context as an engine sees it: simulated tokens, and the names of full blocks."""
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xxhash import xxh3_128_digest
@@ -40,7 +40,7 @@ class Context:
             kept = len(self.tokens)
         del self.tokens[kept:]
         del self._hashes[kept // BLOCK :]
-        first = _FIRST_OWN + (self.number * _OWN + self._made) % (1 << 31)
+        first = _FIRST_OWN + self.number * _OWN + self._made
         self._made += length - kept
         self.tokens.extend(range(first, first + length - kept))
         return self.tokens.copy(), kept
@@ -58,6 +58,3 @@ class Context:
             own = array("Q", tokens[block * BLOCK : (block + 1) * BLOCK]).tobytes()
             hashes.append(xxh3_128_digest(before + own))
         return hashes[done:full]
-
-
-Hasher = Callable[[int, Sequence[int]], list[bytes]]

@@ -79,7 +79,6 @@ class Programs:
         self.set = WorkingSet(rule, pool)
         self._programs: dict[Hashable, Program] = {}
         self._entered: list[int] = []
-        self._idle: dict[int, Program] = {}
 
     @property
     def set_aside(self) -> int:
@@ -92,7 +91,6 @@ class Programs:
         if program is None:
             program = self._programs[session] = Program(session, "", now)
         self.set.ask(program, tokens, now)
-        self._idle.pop(session, None)
         if not program.asking:
             self._entered.append(session)
 
@@ -112,11 +110,9 @@ class Programs:
         program = self._programs[session]
         self.set.end(program, now, used)
         self.set.expect(program, away_s)
-        self._idle[session] = program
 
     def leave(self, session: int, now: float) -> None:
         """Its context counts no more."""
-        self._idle.pop(session, None)
         self.set.leave(self._programs.pop(session))
 
     def next_s(self, now: float) -> float | None:
@@ -125,10 +121,8 @@ class Programs:
 
     def aside(self) -> list[int]:
         """Idle programs that had to make room."""
-        gone = [session for session, p in self._idle.items() if p.stand is Stand.OUT]
-        for session in gone:
-            del self._idle[session]
-        return gone
+        gone = [p for p in self.set.take_set_aside() if p.stand is Stand.OUT]
+        return [_number(program) for program in gone if program.key in self._programs]
 
 
 def _number(program: Program) -> int:

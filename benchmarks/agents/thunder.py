@@ -125,10 +125,10 @@ class Thunder:
                 item[0],
             ),
         )
-        running = any(not p.is_paused and not p.is_acting for p in self._programs.values())
+        anybody = any(not program.is_paused for program in self._programs.values())
         for session, program in order:
             overdue = now - program.since_s >= _LONGEST_WAIT_S
-            if overdue or self._fits(program, now) or not running:
+            if overdue or self._fits(program, now) or not anybody:
                 del self._waiting[session]
                 self._enter(session, program)
-                running = True
+                anybody = True

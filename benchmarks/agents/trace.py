@@ -4,6 +4,7 @@ import csv
 import gzip
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from benchmarks.agents.sessions import HUMAN, Script, Turn
 
@@ -37,7 +38,7 @@ def read(path: Path) -> list[Script]:
     return scripts
 
 
-def _open(path: Path):  # type: ignore[no-untyped-def]  # TextIO or a gzip wrapper of one
+def _open(path: Path) -> TextIO:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", newline="")
     return path.open(newline="")

@@ -1,5 +1,6 @@
 """Whose KV blocks are worth most: what the engine knows of sessions, as values and a clock."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -9,6 +10,7 @@ T = TypeVar("T")
 
 SOON_S = 0.05
 """Nobody is needed sooner than this."""
+_GONE_S = 1.0  # an absence that has just begun says nothing yet
 
 
 @dataclass(slots=True, eq=False)
@@ -49,9 +51,15 @@ class Session:
         self.absence = Absence(outlook.expected_s) if outlook.expected_s is not None else None
 
     def left_s(self, now: float) -> float:
-        """Seconds until its next turn is expected."""
+        """Seconds until its next turn is expected.
+
+        Expectations may be wrong by any factor, and what has gone is known: the geometric mean of
+        both halves the error of the one, and loses little of it where it is right.
+        """
         gone_s = max(now - self.since_s, 0.0)
-        return gone_s if self.absence is None else self.absence.left_s(gone_s)
+        if self.absence is None:
+            return gone_s
+        return math.sqrt(max(self.absence.left_s(gone_s), SOON_S) * (gone_s + _GONE_S))
 
 
 @dataclass(slots=True, eq=False)
