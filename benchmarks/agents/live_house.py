@@ -69,7 +69,7 @@ def profile(variant: Variant, load: Load, blocks: int, tools_url: str) -> dict[s
         "name": SERVED_NAME,
         "model": str(DEMO),
         "tool_parser": "hermes",
-        "max_model_len": min(_LONGEST, blocks * BLOCK),
+        "max_model_len": min(_LONGEST, (blocks - 1) * BLOCK),  # vLLM keeps one for itself
         "args": args,
     }
     gateway = {
