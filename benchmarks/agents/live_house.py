@@ -52,8 +52,10 @@ def house(variant: Variant, load: Load, blocks: int) -> Iterator[str]:
             yield f"http://127.0.0.1:{launch.port}"
 
 
-def profile(variant: Variant, load: Load, blocks: int, tools_url: str) -> dict[str, object]:
-    """The gateway's settings in one variant, without its port."""
+def profile(
+    variant: Variant, load: Load, blocks: int, tools_url: str, port: int = 0
+) -> dict[str, object]:
+    """The gateway's settings in one variant."""
     if variant.is_ample:
         blocks = (load.sessions + 1) * _LONGEST // BLOCK
     args = {
@@ -74,6 +76,7 @@ def profile(variant: Variant, load: Load, blocks: int, tools_url: str) -> dict[s
     }
     gateway = {
         "host": "127.0.0.1",
+        "port": port,
         "programs": {"enabled": variant.admission},
         "retention": {"enabled": variant.retention},
         "queue": {"wait_s": 600},
@@ -83,11 +86,9 @@ def profile(variant: Variant, load: Load, blocks: int, tools_url: str) -> dict[s
 
 
 def _launch(variant: Variant, load: Load, blocks: int, tools_url: str, folder: Path) -> Launch:
-    settings = profile(variant, load, blocks, tools_url)
     port = free_port()
     file = folder / "gateway.json"
-    gateway = {**settings, "gateway": {**settings["gateway"], "port": port}}  # type: ignore[dict-item]
-    file.write_text(json.dumps(gateway))
+    file.write_text(json.dumps(profile(variant, load, blocks, tools_url, port)))
     argv = [sys.executable, "-m", "gateway", "--config", str(file)]
     environment = Setup(DEMO, fake=False, step_ms=0).environment
     return Launch(argv, environment, port, "/readyz")
