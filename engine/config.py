@@ -15,6 +15,9 @@ VLLM_ONLY = (
     "dtype",
     "max_model_len",
     "kv_cache_gib",
+    "host_memory_gib",
+    "fetches",
+    "fetch_lead_s",
     "tool_parser",
     "reasoning_parser",
     "scheduling",
@@ -72,6 +75,13 @@ class EngineConfig(BaseModel):
     max_model_len: int | None = Field(default=None, ge=1)
     kv_cache_gib: float | None = Field(default=None, gt=0)
     """Size of the KV cache; by default what vLLM finds free."""
+    host_memory_gib: float = Field(default=0.0, ge=0)
+    """Host memory for what the KV cache gives up, of all GPUs of the engine together; 0 for none.
+    Contexts that come back are then copied, not computed again."""
+    fetches: int = Field(default=2, ge=0)
+    """How many contexts at once may be fetched from host memory before their sessions return."""
+    fetch_lead_s: float = Field(default=1.0, ge=0)
+    """How long before the earliest expected return."""
     tool_parser: str | None = None
     """vLLM's tool-call parser: hermes, openai, qwen3_coder, llama3_json, mistral …"""
     tools_in_prompt: bool = False

@@ -128,10 +128,11 @@ def check_memory(profile: Profile, machine: Machine) -> Finding:
     caches = 0.0
     if not machine.gpus:
         caches = sum(engine.kv_cache_gib or 0 for engine in profile.engines)
+    caches += sum(engine.host_memory_gib for engine in profile.engines)
     local = sum(engine.kind != "http" for engine in profile.engines)
     needed = PROCESSES_GIB * local + caches
     detail = f"{machine.memory_gib:.1f} GiB free, about {needed:.0f} GiB and the weights needed"
     if machine.memory_gib >= needed:
         return Finding("memory", State.OK, detail)
-    remedy = "stop other programs, or lower kv_cache_gib"
+    remedy = "stop other programs, or lower kv_cache_gib or host_memory_gib"
     return Finding("memory", State.WARN, detail, remedy)

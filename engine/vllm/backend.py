@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from time import monotonic
 
+import msgspec
 from prometheus_client.registry import Collector
 from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -15,6 +17,7 @@ from engine.types import Call, EngineLoad, Event
 from engine.vllm.chat import ChatBackend
 from engine.vllm.completion import CompletionBackend
 from engine.vllm.continuity import Continuity
+from engine.vllm.fetching import Fetching
 from engine.vllm.launch import can_sleep, has_sleep_mode, kv_tokens, launch
 from engine.vllm.metrics import EngineCollector, LoadRecorder
 from engine.vllm.outlooks import Outlooks
@@ -27,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 DRAIN_STEP_S = 0.05
 WATCH_STEP_S = 0.05
+LAST = 2**31 - 1  # a priority behind all others
 SLEEP_LEVEL = 1  # weights to the host's memory; of level 2 only a reload brings them back
 
 
@@ -41,6 +45,12 @@ class VllmEngine:
         self._completion: CompletionBackend | None = None
         self._outlooks = Outlooks(config.name)
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._prompts: Prompts | None = None
+        self._fetching = Fetching(
+            self._fetch,
+            most=config.fetches if config.host_memory_gib else 0,
+            lead_s=config.fetch_lead_s,
+        )
         self._closing = False
         self.name = config.name
         self.model = config.model_name
@@ -85,6 +95,7 @@ class VllmEngine:
             tool_parser=self._config.parser,
             tools_in_prompt=self._config.tools_in_prompt,
         )
+        self._prompts = prompts
         self._chat = ChatBackend(self.name, serving.chat, refused, prompts)
         self._completion = CompletionBackend(self.name, serving.completion, refused)
         self.max_model_len = serving.chat.model_config.max_model_len
@@ -115,8 +126,34 @@ class VllmEngine:
             raise dead(self.name)
         if self._recorder.is_asleep:
             raise EngineAway(f"engine '{self.name}' sleeps")
+        if call.session is not None:
+            self._fetching.drop(call.session)
         backend = self._chat if call.endpoint == "chat" else self._completion
         return backend.generate(call)
+
+    async def _fetch(self, outlook: Outlook) -> None:
+        """Let the engine read a session's last turn again, where that evicts nobody worth more."""
+        began_s = monotonic()
+        llm, completion, prompts = self._llm, self._completion, self._prompts
+        if llm is None or completion is None or prompts is None:
+            return
+        tokens = prompts.newest(outlook.session)
+        if tokens is None or len(tokens) >= self.max_model_len:
+            return
+        core = llm.engine_core
+        if not await core.call_utility_async("agent_has_room", outlook.session, len(tokens)):
+            return
+        body: dict[str, object] = {"prompt": tokens, "max_tokens": 1}
+        if self._config.scheduling == "priority":
+            body["priority"] = LAST
+        name = f"fetch-{outlook.session}-{began_s}"
+        call = Call(name, "completion", body, stream=False, session=outlook.session)
+        async with aclosing(completion.generate(call)) as events:
+            async for _ in events:
+                pass
+        # To the scheduler that was a turn of the session: it is away still.
+        gone_s = outlook.gone_s + monotonic() - began_s
+        self._outlooks.take(msgspec.structs.replace(outlook, gone_s=gone_s))
 
     async def sleep(self) -> None:
         """Move the weights to the host's memory and drop the KV cache; nothing may run.
@@ -129,6 +166,7 @@ class VllmEngine:
                 f"engine '{self.name}' was started without sleep mode: set `spare: true` for it, "
                 "or `args: {enable_sleep_mode: true}`"
             )
+        await self._fetching.close()
         self._recorder.is_asleep = True  # before it is: what came now would wait in vLLM
         try:
             with generating(self.name):
@@ -156,6 +194,8 @@ class VllmEngine:
     def expect(self, outlook: Outlook) -> None:
         """Take note of what is known of a session; never waits, never raises."""
         self._outlooks.take(outlook)
+        if self._llm is not None and not self._closing and not self._recorder.is_asleep:
+            self._fetching.expect(outlook)
 
     async def check_health(self, timeout_s: float) -> None:
         """Return when the engine answers. Raises EngineDead, or TimeoutError when it hangs."""
@@ -180,6 +220,7 @@ class VllmEngine:
         for task in self._tasks:
             task.cancel()
         self._tasks = ()
+        await self._fetching.close()
         llm, self._llm = self._llm, None
         if llm is None:
             return
@@ -191,7 +232,7 @@ class VllmEngine:
         finally:
             vllm_logger.removeFilter(_nothing)
             # Held until the interpreter ends, AsyncLLM stumbles over its own __del__.
-            self._chat = self._completion = None
+            self._chat = self._completion = self._prompts = None
 
 
 def _nothing(_: logging.LogRecord) -> bool:

@@ -91,6 +91,11 @@ class Continuity:
         self._count("continued")
         return thread
 
+    def newest(self, session: str) -> list[int] | None:
+        """All tokens of a session's last turn; None if they are not known."""
+        turn = self._memory.newest(session)
+        return turn.tokens() if turn is not None else None
+
     def _count(self, continuity: str) -> None:
         self._prompts.labels("0", continuity).inc()  # the collector puts the engine's name there
 

@@ -19,6 +19,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from engine.config import EngineConfig
 from engine.errors import StartFailed
 from engine.vllm.metrics import EngineCollector, LoadRecorder, stat_loggers
+from engine.vllm.offloading import offloading
 
 SCHEDULER = "engine.vllm.plugin.scheduler.make_scheduler"
 
@@ -88,6 +89,8 @@ def engine_args(config: EngineConfig) -> AsyncEngineArgs:
         named["enable_sleep_mode"] = True
     if config.kv_cache_gib is not None:
         named["kv_cache_memory_bytes"] = int(config.kv_cache_gib * 2**30)
+    if config.host_memory_gib:
+        named |= offloading(config)
     twice = sorted(named.keys() & config.args.keys() - {"scheduler_cls"})
     if twice:
         raise StartFailed(

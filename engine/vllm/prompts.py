@@ -60,3 +60,7 @@ class Prompts:
         if prompt is None and own:
             prompt = await self._rendering.whole(shown)
         return Opened(prompt, thread)
+
+    def newest(self, session: str) -> list[int] | None:
+        """All tokens of a session's last turn; None if they are not known."""
+        return self._continuity.newest(session)

@@ -63,11 +63,16 @@ class TurnMemory:
                 return count, turn
         return None
 
+    def newest(self, session: str) -> Turn | None:
+        """The turn that was kept last."""
+        known = self._sessions.get(session)
+        return next(reversed(known.turns.values()), None) if known is not None else None
+
     def keep(self, session: str, mark: bytes, turn: Turn) -> None:
         """Remember how a conversation stands after a turn."""
         known = self._sessions.setdefault(session, _Session())
         self._sessions.move_to_end(session)
-        replaced = known.turns.get(mark)
+        replaced = known.turns.pop(mark, None)
         added = turn.size - (replaced.size if replaced is not None else 0)
         known.turns[mark] = turn
         known.size += added

@@ -22,6 +22,8 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.engine.core_client import AsyncMPClient
+from vllm.v1.kv_offload.base import OffloadingWorker, TransferResult
+from vllm.v1.kv_offload.cpu.spec import CPUOffloadingSpec
 from vllm.v1.metrics.loggers import PrometheusStatLogger, StatLoggerBase
 from vllm.v1.metrics.stats import IterationStats, SchedulerStats
 
@@ -68,6 +70,11 @@ def test_the_minor_version_is_the_one_this_was_written_for() -> None:
         (Scheduler.reset_prefix_cache, set()),
         (KVCacheCoordinator.get_blocks, {"request_id"}),
         (AsyncMPClient.call_utility_async, {"method"}),
+        (CPUOffloadingSpec.__init__, {"config"}),
+        (CPUOffloadingSpec.get_worker, {"kv_caches"}),
+        (OffloadingWorker.submit_store, {"job_id", "src_spec", "dst_spec"}),
+        (OffloadingWorker.submit_load, {"job_id", "src_spec", "dst_spec"}),
+        (TransferResult, {"job_id", "success", "transfer_size", "transfer_time"}),
         (envs.enable_envs_cache, set()),
         (envs.disable_envs_cache, set()),
     ],

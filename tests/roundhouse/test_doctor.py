@@ -167,6 +167,16 @@ def test_too_little_memory_is_a_warning() -> None:
     assert check_memory(profile, replace(CPU, memory_gib=2)).state is State.WARN
 
 
+def test_host_memory_is_counted_on_gpus_too() -> None:
+    engine = EngineConfig(name="big", model="Qwen/Qwen3-8B", host_memory_gib=12)
+    profile = load(None, None, Flags()).model_copy(update={"engines": (engine,)})
+    gpus = replace(CPU, gpus=(H200,))
+    assert check_memory(profile, replace(gpus, memory_gib=16)).state is State.OK
+    short = check_memory(profile, replace(gpus, memory_gib=14))
+    assert short.state is State.WARN
+    assert "host_memory_gib" in short.remedy
+
+
 async def test_doctor_ends_with_1_and_names_the_port_that_is_taken(
     start: Start, ports: tuple[str, str]
 ) -> None:

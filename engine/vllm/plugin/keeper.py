@@ -116,6 +116,24 @@ class Keeper:
                 session.expect(outlook, now)
                 self._changed = True
 
+    def has_room(self, name: str, tokens: int) -> bool:
+        """Whether what a session has lost fits again, and nobody goes for it who is worth more."""
+        session = self._sessions.get(name)
+        if session is None or session.turns or not session.evicted:
+            return False
+        now = self.clock()
+        start, more = self.recompute.per_token()
+        own = rank(Chain(session, now, tokens), now, start + more * tokens)
+        kept = {
+            block.block_id
+            for chain in joined.from_iterable(self._chains.values())
+            if rank(chain, now, start + more * chain.tokens) >= own
+            for block, content in zip(chain.blocks, chain.hashes, strict=True)
+            if block.block_hash is content and not block.ref_cnt
+        }
+        free: int = self._pool.get_num_free_blocks()
+        return free - len(kept) > session.evicted
+
     def clear(self) -> None:
         """The cache was emptied."""
         for chains in self._chains.values():

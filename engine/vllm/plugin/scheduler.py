@@ -111,10 +111,16 @@ def agent_expect(core: EngineCore, outlooks: list[list[object]]) -> dict[str, in
     return dict(scheduler.keeper.counts())
 
 
+def agent_has_room(core: EngineCore, session: str, tokens: int) -> bool:
+    """Whether a context that was given up may be fetched."""
+    return bool(core.scheduler.keeper.has_room(session, tokens))
+
+
 def agent_stats(core: EngineCore) -> dict[str, int]:
     """How retention stands."""
     return dict(core.scheduler.keeper.stats())
 
 
 EngineCore.agent_expect = agent_expect
+EngineCore.agent_has_room = agent_has_room
 EngineCore.agent_stats = agent_stats
