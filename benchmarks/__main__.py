@@ -3,6 +3,7 @@
 import argparse
 
 from benchmarks.agents.command import AGENTS
+from benchmarks.agents.live import AGENTS_LIVE
 from benchmarks.commands import Command
 from benchmarks.hop import HOP
 from benchmarks.identity import IDENTITY
@@ -25,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     IDENTITY,
     AGENTS,
     RETENTION_COST,
+    AGENTS_LIVE,
 )
 
 
