@@ -3,11 +3,13 @@
 import argparse
 
 from benchmarks.agents.command import AGENTS
+from benchmarks.agents.live import AGENTS_LIVE
 from benchmarks.commands import Command
 from benchmarks.continuity import CONTINUITY
 from benchmarks.hop import HOP
 from benchmarks.identity import IDENTITY
 from benchmarks.overload import OVERLOAD
+from benchmarks.retention_cost import RETENTION_COST
 from benchmarks.streaming import STREAMING
 from benchmarks.tools_live import TOOLS_LIVE
 from benchmarks.tools_sim import TOOLS_SIM
@@ -24,6 +26,8 @@ COMMANDS: tuple[Command, ...] = (
     TOOLS_SOAK,
     IDENTITY,
     AGENTS,
+    RETENTION_COST,
+    AGENTS_LIVE,
     CONTINUITY,
 )
 

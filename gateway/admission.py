@@ -3,8 +3,8 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.config import QueueConfig
@@ -18,6 +18,22 @@ RATE_WEIGHT = 0.1
 class _Waiting:
     arrived_s: float
     admitted: asyncio.Future[None]
+
+
+class Place:
+    """A place among the running. Every request has one; a generator would cost it three times."""
+
+    __slots__ = ("_deadline_s", "_queue")
+
+    def __init__(self, queue: "Queue", deadline_s: float | None) -> None:
+        self._queue = queue
+        self._deadline_s = deadline_s
+
+    async def __aenter__(self) -> float:
+        return await self._queue.enter(self._deadline_s)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._queue.leave()
 
 
 class Queue:
@@ -55,8 +71,7 @@ class Queue:
         """Seconds between the ends of two requests, as measured lately; 0 while unknown."""
         return self._gap_s or 0.0
 
-    @asynccontextmanager
-    async def place(self, deadline_s: float | None = None) -> AsyncGenerator[float]:
+    def place(self, deadline_s: float | None = None) -> "Place":
         """Hold a place among the running; gives the seconds waited.
 
         Raises:
@@ -64,12 +79,13 @@ class Queue:
                 longer than its client, who goes in `deadline_s`.
             Stopping: the gateway is shutting down.
         """
+        return Place(self, deadline_s)
+
+    async def enter(self, deadline_s: float | None) -> float:
+        """Wait for a place; gives the seconds waited. Whoever has entered must leave."""
         arrived_s = self._clock()
-        await self._enter(arrived_s, deadline_s)
-        try:
-            yield self._clock() - arrived_s
-        finally:
-            self._leave()
+        await self._admitted(arrived_s, deadline_s)
+        return self._clock() - arrived_s
 
     def check(self) -> None:
         """Refuse who could not even wait, before anything is spent on it.
@@ -85,7 +101,7 @@ class Queue:
     def _has_place(self) -> bool:
         return self.running < self._config.running and not self._waiting
 
-    async def _enter(self, arrived_s: float, deadline_s: float | None) -> None:
+    async def _admitted(self, arrived_s: float, deadline_s: float | None) -> None:
         self.check()
         if self._has_place:
             self._start()
@@ -112,7 +128,7 @@ class Queue:
         # Admitted and cancelled in the same turn of the loop: the place must not be lost.
         if waiting.admitted.done() and not waiting.admitted.cancelled():
             if waiting.admitted.exception() is None:
-                self._leave()
+                self.leave()
         elif waiting in self._waiting:
             self._waiting.remove(waiting)
 
@@ -120,7 +136,8 @@ class Queue:
         self._running += 1
         self._idle.clear()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give the place to the next."""
         self._running -= 1
         self._measure()
         self._let_in()

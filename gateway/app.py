@@ -52,9 +52,10 @@ from gateway.store import MemoryStore, Store
 from gateway.timeline import Timeline
 from gateway.tool_client import ToolClient, ToolClientConfig
 from gateway.toolbox import CallRunner
-from gateway.trail import Trails, tracer
+from gateway.trail import Trails
 from gateway.turns import Turns
 from telemetry.event_loop import LoopLag
+from telemetry.tracers import tracer
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +118,9 @@ class Gateway:
         self.desk = Desk(
             way, routes, self.sessions, self.queue, turns, self.metrics, shared=self.shared
         )
-        self.tracer = tracer(config.tracing)
+        self.tracer = tracer(
+            "roundhouse-gateway", config.tracing.endpoint, config.tracing.sample_ratio
+        )
         self.stopping = False
         self.loop_lag = LoopLag(time.monotonic)
         self._register()

@@ -1,8 +1,9 @@
 """One request's way to the engines: every turn is placed anew, and tried again if that is safe."""
 
 from collections.abc import AsyncGenerator, Callable, Collection
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
+from types import TracebackType
 
 from engine.errors import EngineError
 from engine.types import Call, Event, Finished, ToolCall
@@ -30,6 +31,52 @@ class Way:
     """Raises SessionSpent for a session that may have no more turns."""
     weigh_kv: bool = True
     """Whether tool calls weigh by the KV cache that waits for them."""
+
+
+class _Held:
+    """A place at an engine, once the session's program fits its cache."""
+
+    __slots__ = ("_entry", "_member", "_retention", "_session", "_turn")
+
+    def __init__(
+        self, way: Way, member: Member, wants: Wants, entry: Entry, session: Session
+    ) -> None:
+        self._retention = way.retention
+        self._member = member
+        self._entry = entry
+        self._session = session
+        capacity = member.engine.load().kv_tokens
+        self._turn: AbstractAsyncContextManager[Pass] | None = None
+        if way.gate is not None and capacity:
+            self._turn = way.gate.turn(member.engine.name, capacity, wants)
+
+    async def __aenter__(self) -> Pass | None:
+        member, held = self._member, None
+        member.claim()
+        if self._turn is not None:
+            try:
+                held = await self._turn.__aenter__()
+            except BaseException:
+                member.release()
+                raise
+            self._entry.hold("admission", held.waited_s, _FULL)
+            current().let_in(held.waited_s)
+        self._retention.begins(self._session)
+        member.in_flight += 1
+        return held
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._member.in_flight -= 1
+        try:
+            if self._turn is not None:
+                await self._turn.__aexit__(kind, error, at)
+        finally:
+            self._member.release()
 
 
 class Dispatch:
@@ -90,7 +137,7 @@ class Dispatch:
             begun = False
             try:
                 async with (
-                    self._held(member) as held,
+                    _Held(self._way, member, self._wants, self._entry, self._session) as held,
                     current().generating(member.engine.name, call) as work,
                     aclosing(member.engine.generate(call)) as turn,
                 ):
@@ -119,25 +166,6 @@ class Dispatch:
                 if begun or not await fleet.may_retry(error, self._target, tried):
                     raise
             member = self._place(call, tried)
-
-    @asynccontextmanager
-    async def _held(self, member: Member) -> AsyncGenerator[Pass | None]:
-        """A place at the engine, once the session's program fits its cache."""
-        capacity = member.engine.load().kv_tokens
-        async with AsyncExitStack() as stack:
-            stack.enter_context(member.claimed())
-            held = None
-            if self._way.gate is not None and capacity:
-                turn = self._way.gate.turn(member.engine.name, capacity, self._wants)
-                held = await stack.enter_async_context(turn)
-                self._entry.hold("admission", held.waited_s, _FULL)
-                current().let_in(held.waited_s)
-            self._way.retention.begins(self._session)
-            member.in_flight += 1
-            try:
-                yield held
-            finally:
-                member.in_flight -= 1
 
     def _note(self, held: Pass | None, call: Call, event: Finished) -> None:
         usage = event.usage

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.errors import (
@@ -46,16 +45,15 @@ class Member:
     ejected: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """A turn that it must not fall asleep under."""
+    def claim(self) -> None:
+        """A turn comes that it must not fall asleep under; to be released."""
         self.claims += 1
-        try:
-            yield
-        finally:
-            self.claims -= 1
-            if not self.claims:
-                self._idle.set()
+
+    def release(self) -> None:
+        """The turn has ended."""
+        self.claims -= 1
+        if not self.claims:
+            self._idle.set()
 
     async def drained(self, timeout_s: float) -> bool:
         """Wait until no turn is there; false when `timeout_s` ran out first."""

@@ -27,6 +27,12 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight: Positive = 1.0
     """The key's share of the engines' caches against the other keys'."""
 
+    @property
+    def are_limited(self) -> bool:
+        """Whether there is anything to count."""
+        rates = (self.requests_per_minute, self.tokens_per_minute, self.sessions)
+        return rates != (None, None, None)
+
     def tier(self, asked: Tier | None) -> Tier:
         """The service tier of a request that asks for this one."""
         own = TIERS.index(self.service_tier)

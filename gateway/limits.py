@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from gateway.access import Grant
 from gateway.config import SessionCaps
@@ -13,6 +13,7 @@ from gateway.store import Bucket, Lease, Store
 _MINUTE_S = 60.0
 _LEASE_S = 900.0  # a gateway that dies gives nothing back: its leases run out
 _MOST_S = 59
+_FREE: AbstractAsyncContextManager[None] = nullcontext()
 
 
 class Limits:
@@ -21,9 +22,12 @@ class Limits:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def request(self, grant: Grant, session: str) -> AbstractAsyncContextManager[None]:
+        """Hold what a request needs of its key's terms. Raises LimitReached when it is entered."""
+        return self._held(grant, session) if grant.terms.are_limited else _FREE
+
     @asynccontextmanager
-    async def request(self, grant: Grant, session: str) -> AsyncGenerator[None]:
-        """Hold what a request needs of its key's terms. Raises LimitReached."""
+    async def _held(self, grant: Grant, session: str) -> AsyncGenerator[None]:
         tenant, terms = grant.tenant, grant.terms
         if terms.tokens_per_minute is not None:
             # What it will cost is not known yet: it may begin while the budget is not overdrawn.

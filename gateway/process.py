@@ -19,8 +19,8 @@ from engine.build import build
 from engine.config import EngineConfig
 from engine.errors import StartFailed
 from gateway.app import Gateway, create_app
-from gateway.config import GatewayConfig, LogConfig
-from gateway.logs import configure
+from gateway.config import GatewayConfig
+from telemetry.logs import configure
 
 logger = logging.getLogger("gateway")
 
@@ -42,12 +42,12 @@ class ProcessConfig(BaseModel):
 
 def run() -> int:
     """Serve until told to stop; the process's exit status."""
-    configure(LogConfig())
+    configure("human")
     parser = argparse.ArgumentParser(prog="python -m gateway")
     parser.add_argument("--config", type=Path, required=True, help="YAML or JSON")
     try:
         config = read(parser.parse_args().config)
-        configure(config.gateway.log)
+        configure(config.gateway.log.format)
         return uvloop_run(config)
     except (StartFailed, ValueError, OSError) as error:
         logger.error("%s", error)

@@ -5,7 +5,6 @@ an engine generates for it, that a tool is called. Nothing happens for a token b
 """
 
 import logging
-import os
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -14,12 +13,12 @@ from types import TracebackType
 from typing import Self
 
 from engine.types import Call, Delta, Endpoint, Event, Finished, Passed, ToolCall
-from gateway.config import LogConfig, TracingConfig
+from gateway.config import LogConfig
 from gateway.events import ToolOutcome
 from gateway.identity import Identity
-from gateway.logs import Fact
-from gateway.tracing import Span, Tracer, Unrecorded, Untraced, trace_here
+from telemetry.logs import Fact, tell
 from telemetry.redact import excerpt
+from telemetry.tracing import Span, Tracer, Unrecorded, trace_here
 
 logger = logging.getLogger("gateway.requests")
 
@@ -30,7 +29,6 @@ PATHS: Mapping[Endpoint, str] = {
 OPERATIONS: Mapping[Endpoint, str] = {"chat": "chat", "completion": "text_completion"}
 FAULTS = 500
 NOTICED_S = 0.001
-VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +55,8 @@ class Trail:
         """It has been read: what it is, and whose."""
         self.asked_model, self.model = model or target, target
         self.facts |= {"session": identity.session, "model": target}
-        self.span.set({"gen_ai.conversation.id": identity.session})
+        if self.span.is_recorded:
+            self.span.set({"gen_ai.conversation.id": identity.session})
 
     def admitted(self, waited_s: float) -> None:
         """It has a place, for which it has waited so long."""
@@ -73,6 +72,8 @@ class Trail:
         """An engine is asked for a turn, for as long as the block."""
         self.facts["engine"] = engine
         attempt = self.turns[call.id] = self.turns.get(call.id, 0) + 1
+        if not self.span.is_recorded:
+            return Generating(self, self.span)
         operation = OPERATIONS[call.endpoint]
         span = self.span.child(f"{operation} {self.asked_model}", "client")
         span.set(
@@ -110,15 +111,19 @@ class Trail:
 
     def end(self, outcome: str, status: int | None) -> None:
         """It has ended, in its one way."""
+        if self.span.is_recorded:
+            self._close(outcome, status)
+        tell(logger, f"request {outcome}", self._line(outcome, status))
+        _current.set(None)
+        trace_here.set(None)
+
+    def _close(self, outcome: str, status: int | None) -> None:
         failed = outcome in ("internal_error", "engine_error", "tools_error", "stopped")
         self.span.set({"roundhouse.outcome": outcome})
         if status is not None:
             self.span.set({"http.response.status_code": status})
             failed = failed or status >= FAULTS
         self.span.end(outcome if failed else None)
-        logger.info("request %s", outcome, extra={"facts": self._line(outcome, status)})
-        _current.set(None)
-        trace_here.set(None)
 
     def _line(self, outcome: str, status: int | None) -> dict[str, Fact]:
         retries = sum(self.turns.values()) - len(self.turns)
@@ -170,6 +175,8 @@ class Generating:
         trail.prompt += usage.prompt_tokens
         trail.cached += usage.cached_tokens
         trail.completion += usage.completion_tokens
+        if not self._span.is_recorded:
+            return
         self._span.set(
             {
                 "gen_ai.usage.input_tokens": usage.prompt_tokens,
@@ -234,7 +241,8 @@ class Trails:
         """The trail of a request, from now on the current one of its task."""
         path = PATHS[endpoint]
         span = self._tracer.begin(f"POST {path}", headers)
-        span.set({"http.request.method": "POST", "http.route": path, "url.path": path})
+        if span.is_recorded:
+            span.set({"http.request.method": "POST", "http.route": path, "url.path": path})
         trail = Trail(span, endpoint, self._log.bodies, facts={"request": request_id})
         _current.set(trail)
         trace_here.set(span.trace_id)
@@ -248,14 +256,3 @@ _current: ContextVar[Trail | None] = ContextVar("trail", default=None)
 def current() -> Trail:
     """The trail of the request that is served now; one that nobody reads outside of a request."""
     return _current.get() or Trail(Unrecorded({}))
-
-
-def tracer(config: TracingConfig, env: Mapping[str, str] = os.environ) -> Tracer:
-    """Records if there is somewhere to export to. Raises ValueError without OpenTelemetry."""
-    if config.endpoint is None and not any(env.get(name) for name in VARIABLES):
-        return Untraced()
-    try:
-        from gateway.otel import Otel  # optional, and imported only where it is configured
-    except ImportError as error:
-        raise ValueError("tracing needs OpenTelemetry: pip install 'roundhouse[otel]'") from error
-    return Otel(config)

@@ -17,10 +17,10 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from uvicorn.loops.auto import auto_loop_factory
 
+from telemetry.logs import configure
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import ConfigError
 from tools_service.ingest import ingest
-from tools_service.logs import configure
 from tools_service.metrics import UpstreamMetrics
 from tools_service.parent import watch
 from tools_service.retrieval_config import keys
@@ -103,7 +103,7 @@ def accept(config: ToolsServiceConfig, upstream: str) -> None:
 
 def log(config: LogConfig, secrets: Iterable[str]) -> None:
     """Everything to stderr, without these secrets and whatever else looks like one."""
-    configure(config, secrets)
+    configure(config.format, secrets)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from telemetry.logs import Fact, tell
 from telemetry.redact import excerpt
 from tools_service.attempt import Means
 from tools_service.audit import Audit, Record, digest
@@ -22,7 +23,6 @@ from tools_service.call import Announce, Answer, Call, Course, Job, Listener, Wa
 from tools_service.caps import Caps, capped, plain
 from tools_service.config import ToolsServiceConfig
 from tools_service.errors import Draining, Refusal
-from tools_service.logs import Fact
 from tools_service.metrics import Metrics
 from tools_service.policy import POLICIES
 from tools_service.queue import Queue
@@ -214,7 +214,7 @@ class Executor:
             answer.outcome, attempts=answer.attempts, shared=answer.shared, cached=answer.cached
         )
         facts = line(name, call, answer, bodies=self._config.log.bodies)
-        logger.info("call %s", answer.outcome, extra={"facts": facts})
+        tell(logger, f"call {answer.outcome}", facts)
         if not self._audit.kept:
             return
         self._audit.note(

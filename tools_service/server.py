@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from telemetry.event_loop import LoopLag
+from telemetry.tracing import Tracer, Untraced
 from tools_service import pages
 from tools_service.answers import offer
 from tools_service.calls import Calls
@@ -29,7 +30,6 @@ from tools_service.tasks import Tasks
 from tools_service.tasks_extension import TasksExtension
 from tools_service.tenants import Tenants
 from tools_service.tools.registry import Registry
-from tools_service.tracing import Tracer, Untraced
 from tools_service.trail import Trails
 
 _LIST_TTL_MS = 30_000

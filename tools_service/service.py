@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from telemetry.tracers import tracer
+from telemetry.tracing import Tracer
 from tools_service import execution_checks, table_file
 from tools_service.audit import Audit, AuditSink
 from tools_service.audit_file import AuditFile
@@ -21,9 +23,9 @@ from tools_service.runtimes import Table
 from tools_service.server import Parts, Sharing, create_app
 from tools_service.task_store import MemoryStore
 from tools_service.tasks import Tasks
+from tools_service.telemetry_config import TracingConfig
 from tools_service.tools.registry import Registry, Tool
 from tools_service.tools.shapes import Shaper
-from tools_service.trail import tracer
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +55,17 @@ def assemble(
     executor = Executor(config, registry, table, metrics, audit=audit, clock=clock)
     tasks = _tasks(config.tasks, metrics)
     sharing = _shared(config.redis, table, metrics) if config.redis.url else None
-    spans = tracer(config.tracing)
+    spans = _tracer(config.tracing)
     return Parts(
         config, registry, executor, table, tasks, prometheus, sharing=sharing, tracer=spans
     )
+
+
+def _tracer(config: TracingConfig) -> Tracer:
+    try:
+        return tracer("roundhouse-tools", config.endpoint, config.sample_ratio)
+    except ValueError as exc:
+        raise ConfigError(str(exc)) from exc
 
 
 def _tasks(bounds: TasksConfig, metrics: Metrics) -> Tasks:
@@ -114,6 +123,7 @@ async def serve(
     parts: Parts, sock: socket.socket, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     """Serves until `stop`, then drains within the bound, cancels the rest and saves the table."""
+    parts.tracer.open()
     config = parts.config
     server = _Server(
         uvicorn.Config(

@@ -1,16 +1,12 @@
 """What one call leaves behind in its trace: its wait for a slot, and every attempt."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from tools_service.errors import ConfigError
-from tools_service.telemetry_config import TracingConfig
-from tools_service.tracing import Span, Tracer, Unrecorded, Untraced, trace_here
+from telemetry.tracing import Span, Tracer, Unrecorded, trace_here
 
-VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _WELL = ("ok", "asked")
 
 
@@ -23,7 +19,7 @@ class Trail:
 
     def waited(self, wait_s: float) -> None:
         """It has a slot, for which it has waited so long."""
-        self.span.child("wait", wait_s).end()
+        self.span.child("wait", ago_s=wait_s).end()
 
     @contextmanager
     def attempt(self, number: int) -> Iterator["Attempt"]:
@@ -96,14 +92,3 @@ _current: ContextVar[Trail | None] = ContextVar("trail", default=None)
 def current() -> Trail:
     """The trail of the call that runs now; one that nobody reads outside of a call."""
     return _current.get() or Trail(Unrecorded({}))
-
-
-def tracer(config: TracingConfig, env: Mapping[str, str] = os.environ) -> Tracer:
-    """Records if there is somewhere to export to. Raises ConfigError without OpenTelemetry."""
-    if config.endpoint is None and not any(env.get(name) for name in VARIABLES):
-        return Untraced()
-    try:
-        from tools_service.otel import Otel  # optional, and imported only where it is configured
-    except ImportError as exc:
-        raise ConfigError("tracing needs OpenTelemetry: pip install 'roundhouse[otel]'") from exc
-    return Otel(config)

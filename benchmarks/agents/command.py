@@ -24,7 +24,7 @@ from benchmarks.agents.sessions import Bounds
 from benchmarks.agents.sweep import RunFailed, sweep
 from benchmarks.agents.trace import BadTrace
 from benchmarks.agents.workload import Loop, Workload
-from benchmarks.commands import Command
+from benchmarks.commands import Command, positive
 from benchmarks.machine import describe
 
 LOADS = (0.3, 0.6, 0.8, 1.0, 1.2, 1.6, 2.0)
@@ -60,7 +60,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help=f"the same, of `{CAP} LOAD`, `{CLAIRVOYANT_CAP} LOAD`",
     )
     add("--loads", type=_numbers, help="comma list, in pools")
-    add("--seeds", type=_positive, help="how many")
+    add("--seeds", type=positive, help="how many")
     add(
         "--loop",
         choices=get_args(Loop),
@@ -70,8 +70,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add("--card", choices=CARDS, default=default.card)
     add("--model", choices=MODELS, default=default.model)
     add("--trace", help="a file of recorded sessions, instead of generated ones")
-    add("--sessions", type=_positive, help="played in every run")
-    add("--turns", type=_positive, default=bounds.most_turns, help="of a session, at most")
+    add("--sessions", type=positive, help="played in every run")
+    add("--turns", type=positive, default=bounds.most_turns, help="of a session, at most")
     add("--tool-s", type=_seconds, default=bounds.tool_s, help="the longest gap for a tool")
     add("--human-s", type=_seconds, default=bounds.human_s, help="the longest gap for a person")
     add(
@@ -82,7 +82,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         help="real tokens in a simulated one",
     )
     add("--quick", action="store_true", help="few runs of few sessions, to see that it works")
-    add("--jobs", type=_positive, default=os.cpu_count(), help="processes at a time")
+    add("--jobs", type=positive, default=os.cpu_count(), help="processes at a time")
     add(
         "--out",
         type=Path,
@@ -115,12 +115,6 @@ def _seconds(text: str) -> float:
     if not seconds >= 0:
         raise argparse.ArgumentTypeError(f"{text!r}: seconds are 0 or more")
     return seconds
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number above 0")
-    return int(text)
 
 
 def _main(args: argparse.Namespace) -> None:

@@ -7,12 +7,14 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gateway.errors import BadRequest, GatewayError, TooLarge
-from gateway.tracing import TRACE_HEADER, Unrecorded, trace_here
+from telemetry.tracing import Unrecorded, trace_here
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+TRACE_HEADER = "x-roundhouse-trace"
 
 encode = msgspec.json.Encoder().encode
 

@@ -13,6 +13,7 @@ from engine.types import Delta, Endpoint, Finished, Passed, ToolCall
 from gateway.access import Grant
 from gateway.api.door import Door, deadline_s, graded
 from gateway.api.exchange import (
+    TRACE_HEADER,
     Disconnected,
     Exchange,
     Receive,
@@ -39,7 +40,6 @@ from gateway.metrics import Metrics
 from gateway.routes import POOL_HEADER
 from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
 from gateway.timeline import Entry
-from gateway.tracing import TRACE_HEADER
 from gateway.trail import current
 from gateway.visit import Visit
 from gateway.wire import parse

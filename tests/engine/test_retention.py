@@ -118,16 +118,27 @@ def test_an_edited_history_does_not_lose_the_new_branch() -> None:
     assert rig.turn("a", branch) == len(branch) - BLOCK
 
 
-def test_two_conversations_under_one_name_are_both_kept() -> None:
+def test_two_conversations_under_one_name_are_both_kept_once_they_take_turns() -> None:
     rig = Rig(AgentScheduler, 60)
-    other = tokens(80, "parallel")
-    rig.turn("a", A)
-    rig.turn("a", other)
+    other = tokens(60, "parallel")
+    for turn in range(2):
+        rig.turn("a", A[: 60 + 20 * turn])
+        rig.turn("a", other[: 40 + 20 * turn])
     rig.expect(Outlook("a", "away", expected_s=(5.0, 6.0)))
     fill(rig, 1)
 
     assert rig.turn("a", A) == len(A) - BLOCK
     assert rig.turn("a", other) == len(other) - BLOCK
+
+
+def test_what_a_session_has_gone_on_from_otherwise_goes_before_all_that_are_away() -> None:
+    rig = Rig(AgentScheduler, 60)
+    rig.turn("b", tokens(80, "b"))
+    rig.turn("a", A)
+    rig.turn("a", A[:20] + tokens(60, "edited"))
+    fill(rig, 1, 80)
+
+    assert rig.turn("b", tokens(80, "b")) == 80 - BLOCK
 
 
 def test_an_emptied_cache_is_forgotten() -> None:

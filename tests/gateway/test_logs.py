@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,8 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.config import LogConfig
-from gateway.logs import HumanFormatter, JsonFormatter, configure
+from telemetry.logs import HumanFormatter, JsonFormatter, configure
 from telemetry.redact import EXCERPT, MARK, excerpt, redact
 from tests.parts.engine import ScriptedEngine
 from tests.parts.loop import ANSWER, ONE_CALL, SERVER
@@ -124,9 +124,11 @@ async def test_other_lines_of_a_request_name_its_trace() -> None:
 
 def test_a_line_for_people_stays_one_line() -> None:
     record = logging.makeLogRecord({"msg": "request ok", "levelname": "INFO", "name": "g"})
-    record.facts = {"session": "a\nERROR forged", "engine": "", "status": 200, "tools": None}
+    record.created = time.mktime((2026, 1, 2, 3, 4, 5, 0, 0, -1)) + 0.25
+    record.facts = {"session": "a\nERROR", "engine": "", "status": 200, "tools": None}
     line = HumanFormatter().format(record)
-    assert line == 'INFO g: request ok session="a\\nERROR forged" engine="" status=200'
+    said = 'INFO g: request ok session="a\\nERROR" engine="" status=200'
+    assert line == f"2026-01-02 03:04:05,250 {said}"
 
 
 def test_the_configured_form_is_that_of_the_whole_log(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,16 +136,16 @@ def test_the_configured_form_is_that_of_the_whole_log(capsys: pytest.CaptureFixt
     before, level = root.handlers[:], root.level
     root.handlers.clear()
     try:
-        configure(LogConfig(format="json"))
+        configure("json")
         logging.getLogger("elsewhere").info("api_key=%s", "THESECRET")
-        configure(LogConfig())
+        configure("human")
         logging.getLogger("elsewhere").info("plain")
     finally:
         root.handlers[:] = before
         root.setLevel(level)
     json, plain = capsys.readouterr().err.splitlines()
     assert msgspec.json.decode(json)["message"] == f"api_key={MARK}"
-    assert plain == "INFO elsewhere: plain"
+    assert plain.endswith(" INFO elsewhere: plain")
 
 
 def test_an_excerpt_is_bounded_and_has_no_half_of_a_secret() -> None:

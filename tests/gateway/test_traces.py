@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from engine.errors import EngineDead
 from gateway.config import TracingConfig
-from gateway.tracing import continued
-from gateway.trail import tracer
+from telemetry.tracers import tracer
+from telemetry.tracing import continued
 from tests.parts.collector import Collector, Seen, collecting
 from tests.parts.engine import ScriptedEngine
 from tests.parts.loop import ANSWER, SERVER
@@ -214,17 +214,16 @@ sys.exit("opentelemetry.sdk" in sys.modules)
 def test_an_endpoint_without_the_library_stops_the_start_and_names_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in ("gateway.otel", "tools_service.otel"):
-        monkeypatch.setitem(sys.modules, module, None)  # as if it could not be imported
+    monkeypatch.setitem(sys.modules, "telemetry.otel", None)  # as if it could not be imported
     with pytest.raises(ValueError, match=r"roundhouse\[otel\]"):
-        tracer(TracingConfig(endpoint="http://127.0.0.1:9"))
+        tracer("gateway", "http://127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"roundhouse\[otel\]"):
         stand(tracing={"endpoint": "http://127.0.0.1:9"})
 
 
 def test_the_variable_that_everybody_knows_turns_tracing_on() -> None:
-    off = tracer(TracingConfig(), {"OTEL_EXPORTER_OTLP_ENDPOINT": ""})
-    on = tracer(TracingConfig(), {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    off = tracer("gateway", None, env={"OTEL_EXPORTER_OTLP_ENDPOINT": ""})
+    on = tracer("gateway", None, env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
     assert (type(off).__name__, type(on).__name__) == ("Untraced", "Otel")
 
 

@@ -4,19 +4,18 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 
+from telemetry.logs import HumanFormatter, JsonFormatter, configure
 from telemetry.redact import MARK
 from tests.tools_service.test_retries import silent
 from tests.tools_service.tool_stand_ins import opened
 from tools_service.audit import digest
 from tools_service.call import Call
-from tools_service.logs import HumanFormatter, JsonFormatter, configure
 from tools_service.policy import Group
-from tools_service.telemetry_config import LogConfig
 
 KEY = "sk-proj-THESECRETTHESECRET"
 
@@ -86,12 +85,14 @@ async def test_values_that_are_asked_for_are_without_secrets() -> None:
 
 
 @pytest.mark.parametrize("form", ["human", "json"])
-def test_known_secrets_are_in_no_line(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_known_secrets_are_in_no_line(
+    form: Literal["human", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     root.handlers.clear()
     try:
-        configure(LogConfig.model_validate({"format": form}), ["swordfish"])
+        configure(form, ["swordfish"])
         facts = {"facts": {"result": "a swordfish", "attempts": 1}}
         logging.getLogger("elsewhere").info("the %s", "swordfish", extra=facts)
     finally:

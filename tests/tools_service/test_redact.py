@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telemetry.logs import HumanFormatter
 from telemetry.redact import MARK, redact
 from tests.tools_service.tool_stand_ins import Act, stand
 from tools_service.call import Call, Started
-from tools_service.logs import HumanFormatter
 from tools_service.policy import Group
 
 

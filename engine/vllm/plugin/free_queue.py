@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from vllm.v1.core.kv_cache_utils import FreeKVCacheBlockQueue, KVCacheBlock
 
-_LOOKS = 16  # at claimed blocks, while there are others among them; else at one
+# Victims are named some at a time, a small share of the pool: until they are taken they are found.
+_AHEAD, _AHEAD_SHARE = 64, 256
+_LOOKS = 32
 
 
 class FreeQueue(FreeKVCacheBlockQueue):  # type: ignore[misc]  # vLLM is not analysed
@@ -25,9 +27,9 @@ class FreeQueue(FreeKVCacheBlockQueue):  # type: ignore[misc]  # vLLM is not ana
         `victims` takes up to so many claimed blocks out of this queue, the least valuable first.
         """
         super().__init__(blocks)
+        self._ahead = min(_AHEAD, len(claims) // _AHEAD_SHARE)
         self._claims = claims
         self._victims = victims
-        self._looks = _LOOKS
         self.is_plain = True
         """Whether nobody claims anything: then the order is vLLM's own."""
 
@@ -37,34 +39,43 @@ class FreeQueue(FreeKVCacheBlockQueue):  # type: ignore[misc]  # vLLM is not ana
         if self.is_plain:
             taken = super().popleft_n(n)
             return taken
-        taken = self._unclaimed(n)
-        if len(taken) < n:
-            taken += self._victims(n - len(taken))
-        if len(taken) < n:
-            taken += super().popleft_n(n - len(taken))
+        if self._ready(n) < n:
+            self._sweep()
+            if (ready := self._ready(n)) < n:
+                first = super().popleft_n(ready)
+                self.prepend_n(first + self._victims(max(n - ready, self._ahead)))
+        taken = super().popleft_n(n)
         for block in taken:
             self._claims[block.block_id] = 0
         return taken
 
-    def _unclaimed(self, n: int) -> list[KVCacheBlock]:
-        """Blocks of nobody near the head.
-
-        Those that are claimed are moved to the tail, a few each time: so what nobody claims comes
-        to the head in the end, wherever it lies, and no call looks through the whole list.
-        """
-        taken: list[KVCacheBlock] = []
-        passed: list[KVCacheBlock] = []
-        claims, tail = self._claims, self.fake_free_list_tail
+    def _ready(self, n: int) -> int:
+        """How many blocks at the head, up to n, nobody claims."""
+        claims, count = self._claims, 0
         block = self.fake_free_list_head.next_free_block
-        while len(taken) < n and len(passed) < self._looks and block is not tail:
-            claimed = claims[block.block_id] and block.block_hash is not None
-            (passed if claimed else taken).append(block)
+        while count < n and block is not self.fake_free_list_tail:
+            if claims[block.block_id] and block.block_hash is not None:
+                break
+            count += 1
             block = block.next_free_block
-        self._looks = _LOOKS if taken else 1
-        self.remove_n(taken)
+        return count
+
+    def _sweep(self) -> None:
+        """Move claimed blocks from the head to the tail, a few each time.
+
+        So what nobody claims comes to the head in the end, wherever it lies, and no call looks
+        through the whole list.
+        """
+        passed: list[KVCacheBlock] = []
+        block = self.fake_free_list_head.next_free_block
+        for _ in range(_LOOKS):
+            if block is self.fake_free_list_tail:
+                break
+            if self._claims[block.block_id] and block.block_hash is not None:
+                passed.append(block)
+            block = block.next_free_block
         self.remove_n(passed)
         self.append_n(passed)
-        return taken
 
     def remove_n(self, blocks: list[KVCacheBlock]) -> None:
         """Take these blocks out, wherever they are."""

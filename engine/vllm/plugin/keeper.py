@@ -19,7 +19,7 @@ _MOST_CHAINS = 4  # of one session: parallel conversations under one name, and e
 _MOST_DISOWNED = 1024
 # How long an order is good: values change over seconds, and ranking a session takes microseconds.
 _RANK_S = 0.25
-_RANK_PER_CHAIN_S = 0.002
+_RANK_PER_CHAIN_S = 0.005
 
 Blocks = Chain[KVCacheBlock]
 _STANDS = ("done", "nobody", "aside", "away", "queued")
@@ -78,9 +78,11 @@ class Keeper:
         if session is None or not (blocks := _in_order(groups)):
             return
         chains = self._chains[session]
+        newest = chains[-1] if chains else None
         for old in chains:
             old.is_newest = False
         known: list[object] = []
+        is_parallel = False
         for old in chains:
             if _extends(old.blocks, blocks, blocks[-1].block_hash):
                 chains.remove(old)  # cut off before it got as far as the turn before
@@ -90,12 +92,13 @@ class Keeper:
             if _extends(blocks, old.blocks, old.hashes[-1]):
                 chains.remove(old)
                 known = old.hashes
+                is_parallel = old.is_parallel or old is not newest
                 old.blocks, old.hashes = [], []  # the order may still name it
                 break
         for block in blocks[len(known) :]:
             self._claims[block.block_id] += 1
             known.append(block.block_hash)
-        chains.append(Chain(session, self.clock(), tokens, blocks, known))
+        chains.append(Chain(session, self.clock(), tokens, blocks, known, is_parallel=is_parallel))
         self._changed = True
         if len(chains) > _MOST_CHAINS:
             self._disown(chains.pop(0))
@@ -204,6 +207,7 @@ class Keeper:
                 if claims[block.block_id] > 1:
                     claims[block.block_id] -= 1
                 else:
+                    claims[block.block_id] = 0
                     mine.append(block)
             left -= 1
         del blocks[left:], hashes[left:]

@@ -75,22 +75,25 @@ class Chain(Generic[T]):
     hashes: list[object] = field(default_factory=list)
     """What each block held when the turn ended. A block that holds something else is lost."""
     is_newest: bool = True
-    """Whether it is the session's newest context; others are not expected to be needed."""
+    """Whether it is the session's newest context."""
+    is_parallel: bool = False
+    """Whether the session has come back to it from another: it has several conversations."""
 
 
 def rank(chain: Chain[T], now: float, cost_per_token: float) -> tuple[int, float]:
     """The lower, the earlier its blocks are given up.
 
-    Finished sessions go first, then what belongs to nobody, then sessions that admission has set
+    Finished sessions go first, then what nobody goes on from, then sessions that admission has set
     aside, then those that wait for a tool or their client: of these, who is worth least. What a
     token is worth is the time it takes to compute it again over the time until it is needed.
     Turns that wait in the engine come last, and of them the one that came last goes first.
     """
     session = chain.session
     if session is None:
-        return 1, chain.ended_s
+        return 1, 0.0
     if not chain.is_newest:
-        return 3, cost_per_token / max(now - chain.ended_s, SOON_S)
+        # Most are what is left of a history that was edited, or of calls that were hidden.
+        return 3 if chain.is_parallel else 1, cost_per_token / max(now - chain.ended_s, SOON_S)
     if session.turns:
         return 4, -session.arrived_s
     if session.stand == "done":

@@ -1,12 +1,11 @@
-"""Traces as the gateway sees them: W3C's trace context, and the seam to whatever records spans."""
+"""Traces as our processes see them: W3C's context, and the seam to whatever records spans."""
 
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Literal, Protocol, Self, TypeAlias
-
-TRACE_HEADER = "x-roundhouse-trace"
 
 Kind: TypeAlias = Literal["internal", "server", "client"]
 Attributes: TypeAlias = Mapping[str, str | bool | int | float | Sequence[str]]
@@ -19,7 +18,7 @@ _TRACEPARENT = re.compile(
 
 
 trace_here: ContextVar[str | None] = ContextVar("trace_here", default=None)
-"""The trace of the request that is served now: a log handler has no other way to know it."""
+"""The trace of what is served now: a log handler has no other way to know it."""
 
 
 class Span(Protocol):
@@ -28,6 +27,10 @@ class Span(Protocol):
     @property
     def trace_id(self) -> str:
         """32 hexadecimal digits."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether anybody looks; if not, nothing needs to be said."""
 
     @property
     def carrier(self) -> Mapping[str, str]:
@@ -39,15 +42,18 @@ class Span(Protocol):
     def set(self, attributes: Attributes) -> None:
         """Say more of it."""
 
+    def active(self) -> AbstractContextManager[object]:
+        """What libraries send to other servers within the block belongs to this span."""
+
     def end(self, error: str | None = None) -> None:
         """It is over; `error` is what went wrong, of a short list."""
 
 
 class Tracer(Protocol):
-    """Begins the spans of requests, and brings them to where they are looked at."""
+    """Begins the spans of requests and calls, and brings them to where they are looked at."""
 
     def begin(self, name: str, headers: Mapping[str, str]) -> Span:
-        """The first span of a request; it continues the trace that its headers name."""
+        """The first span; it continues the trace that the headers name."""
 
     def open(self) -> None:
         """Spans may come."""
@@ -60,6 +66,7 @@ class Unrecorded:
     """A span that nobody records: an id for logs and headers, handed on as it came."""
 
     __slots__ = ("_headers", "trace_id")
+    is_recorded = False
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._headers = headers if (trace_id := continued(headers)) else {}
@@ -77,6 +84,10 @@ class Unrecorded:
 
     def set(self, attributes: Attributes) -> None:
         """Nobody looks."""
+
+    def active(self) -> AbstractContextManager[object]:
+        # The MCP SDK hands on what came with the call by itself.
+        return nullcontext()
 
     def end(self, error: str | None = None) -> None:
         """Nobody looks."""

@@ -24,10 +24,14 @@ from opentelemetry.trace import (
 from opentelemetry.trace import Tracer as ApiTracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from tools_service.telemetry_config import TracingConfig
-from tools_service.tracing import Attributes
+from telemetry.tracing import Attributes, Kind
 
 _W3C = TraceContextTextMapPropagator()
+_KINDS: Mapping[Kind, SpanKind] = {
+    "internal": SpanKind.INTERNAL,
+    "server": SpanKind.SERVER,
+    "client": SpanKind.CLIENT,
+}
 _PATH = "/v1/traces"
 _QUEUE = 2048
 _BATCH = 512
@@ -50,10 +54,20 @@ class RecordedSpan:
     def trace_id(self) -> str:
         return format_trace_id(self._span.get_span_context().trace_id)
 
-    def child(self, name: str, ago_s: float = 0.0) -> "RecordedSpan":
+    @property
+    def is_recorded(self) -> bool:
+        return self._span.is_recording()
+
+    @property
+    def carrier(self) -> Mapping[str, str]:
+        carrier: dict[str, str] = {}
+        _W3C.inject(carrier, self._context)
+        return carrier
+
+    def child(self, name: str, kind: Kind = "internal", ago_s: float = 0.0) -> "RecordedSpan":
         began = time.time_ns() - int(ago_s * 1e9)
-        within = set_span_in_context(self._span, Context())
-        return RecordedSpan(self._tracer, self._tracer.start_span(name, within, start_time=began))
+        span = self._tracer.start_span(name, self._context, _KINDS[kind], start_time=began)
+        return RecordedSpan(self._tracer, span)
 
     def set(self, attributes: Attributes) -> None:
         self._span.set_attributes(attributes)
@@ -67,23 +81,33 @@ class RecordedSpan:
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
 
+    @property
+    def _context(self) -> Context:
+        return set_span_in_context(self._span, Context())
+
 
 class Otel:
     """Spans wait in a bounded queue, from which a thread exports them; more are dropped.
 
-    The provider is ours alone, never OpenTelemetry's global one: the spans that the MCP SDK would
-    record of every message, beside ours, stay out of the trace.
+    The provider is ours alone, never OpenTelemetry's global one: what libraries would record of
+    themselves stays out of the trace.
     """
 
-    def __init__(self, config: TracingConfig) -> None:
-        self._exporter = OTLPSpanExporter(_address(config.endpoint), timeout=_EXPORT_S)
+    def __init__(self, service: str, endpoint: str | None, sample_ratio: float) -> None:
         self._provider = TracerProvider(
-            sampler=ParentBasedTraceIdRatio(config.sample_ratio),
-            resource=OTELResourceDetector()
-            .detect()
-            .merge(Resource({"service.name": "roundhouse-tools"})),
+            sampler=ParentBasedTraceIdRatio(sample_ratio),
+            resource=OTELResourceDetector().detect().merge(Resource({"service.name": service})),
             shutdown_on_exit=False,
         )
+        self._tracer = self._provider.get_tracer("roundhouse")
+        self._exporter = OTLPSpanExporter(_address(endpoint), timeout=_EXPORT_S)
+
+    def begin(self, name: str, headers: Mapping[str, str]) -> RecordedSpan:
+        parent = _W3C.extract(headers, Context())
+        return RecordedSpan(self._tracer, self._tracer.start_span(name, parent, SpanKind.SERVER))
+
+    def open(self) -> None:
+        # Not before: a thread does not live on in a process that is forked for an engine.
         self._provider.add_span_processor(
             BatchSpanProcessor(
                 self._exporter,
@@ -92,11 +116,6 @@ class Otel:
                 schedule_delay_millis=_EVERY_S * 1000,
             )
         )
-        self._tracer = self._provider.get_tracer("roundhouse")
-
-    def begin(self, name: str, carrier: Mapping[str, str]) -> RecordedSpan:
-        parent = _W3C.extract(carrier, Context())
-        return RecordedSpan(self._tracer, self._tracer.start_span(name, parent, SpanKind.SERVER))
 
     async def close(self) -> None:
         # The processor would try for as long as it takes; without its exporter it gives up.
