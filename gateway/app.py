@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -18,13 +18,13 @@ from gateway.access import Access, Admin
 from gateway.admission import Queue
 from gateway.api import engines, faults, models, page, sessions, status
 from gateway.api.door import Door
-from gateway.api.exchange import Receive, Scope, Send, traced
 from gateway.api.generation import Generation
 from gateway.config import GatewayConfig, StoreConfig
 from gateway.desk import Desk
 from gateway.dispatch import Way
 from gateway.fallback import FallbackStore, StoreMetrics
 from gateway.fleet import Fleet
+from gateway.front import Front
 from gateway.gate import Gate
 from gateway.gauges import gauges
 from gateway.history import History
@@ -244,26 +244,6 @@ def _access(config: GatewayConfig, store: Store) -> Access:
     if config.keys_file is not None:
         keys |= read(config.keys_file)
     return Access(keys, store if config.store.keys else None, time.monotonic)
-
-
-class Front:
-    """The ASGI application: FastAPI, and before it the endpoints that stream.
-
-    FastAPI's middlewares wrap every message sent; on a stream that is every token.
-    """
-
-    def __init__(self, pages: FastAPI, hot: Mapping[str, Generation]) -> None:
-        self.pages = pages
-        self._hot = hot
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            endpoint = self._hot.get(scope["path"])
-            if endpoint is not None:
-                await endpoint(scope, receive, send)
-                return
-        await self.pages(scope, receive, traced(scope, send))
 
 
 def create_app(gateway: Gateway) -> Front:
