@@ -118,6 +118,12 @@ class EngineConfig(BaseModel):
             # By value: settings that were written out and read back have every field set.
             if getattr(self, name) != fields[name].get_default(call_default_factory=True):
                 raise ValueError(f"'{name}' means nothing to an engine of kind '{self.kind}'")
+        if not self.host_memory_gib:
+            for name in ("fetches", "fetch_lead_s"):
+                if getattr(self, name) != fields[name].default:
+                    raise ValueError(
+                        f"'{name}' means nothing without host memory; set 'host_memory_gib'"
+                    )
         if self.spare and self.flavour in ("sglang", "openai"):
             raise ValueError(f"'spare' needs vLLM's sleep mode, which '{self.flavour}' has not")
         return self

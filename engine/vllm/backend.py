@@ -166,9 +166,9 @@ class VllmEngine:
                 f"engine '{self.name}' was started without sleep mode: set `spare: true` for it, "
                 "or `args: {enable_sleep_mode: true}`"
             )
-        await self._fetching.close()
         self._recorder.is_asleep = True  # before it is: what came now would wait in vLLM
         try:
+            await self._fetching.close()
             with generating(self.name):
                 await llm.sleep(SLEEP_LEVEL, mode="wait")
         except EngineError:

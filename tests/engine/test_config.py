@@ -24,6 +24,8 @@ def test_what_is_written_out_can_be_read_back() -> None:
         ({**FAR, "flavour": "tgi"}, "flavour"),
         ({"name": "near", "model": "m", "url": "http://gpu1"}, "'url' means nothing"),
         ({"name": "near", "model": "m", "http": {"idle_s": 1}}, "'http' means nothing"),
+        ({"name": "near", "model": "m", "fetches": 4}, "'fetches' means nothing without"),
+        ({"name": "near", "model": "m", "fetch_lead_s": 9}, "set 'host_memory_gib'"),
     ],
 )
 def test_a_setting_nobody_would_honour_is_refused(said: dict[str, object], fault: str) -> None:
