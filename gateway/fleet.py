@@ -226,7 +226,7 @@ class Fleet:
     async def watch(self, member: Member) -> None:
         """Eject an engine that hangs with requests in it; ends never.
 
-        They go on when it does; of a hung process nobody can tell whether it will.
+        They go on when it does; an engine that hangs for too long ends them itself.
         """
         timeout_s = self._failures.probe_timeout_s
         while True:

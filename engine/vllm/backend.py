@@ -24,6 +24,7 @@ from engine.vllm.outlooks import Outlooks
 from engine.vllm.prompts import Prompts
 from engine.vllm.rendering import Rendering
 from engine.vllm.serving import Serving, refusals, serve
+from engine.vllm.silence import end_when_silent
 from engine.vllm.translate import dead, generating
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,9 @@ class VllmEngine:
         self._tasks = (
             asyncio.create_task(self._watch_over(llm), name=f"watch {self.name}"),
             asyncio.create_task(self._outlooks.send(utility), name=f"outlooks {self.name}"),
+            asyncio.create_task(
+                end_when_silent(llm, self.name, self._config.hang_s), name=f"silence {self.name}"
+            ),
         )
 
     def _wire(self, serving: Serving, refused: Mapping[str, str]) -> None:

@@ -52,6 +52,7 @@ def checking(engine: str, body: Mapping[str, object]) -> Iterator[None]:
     except EngineDeadError as error:
         raise dead(engine) from error
     except EngineGenerateError as error:
+        _raise_ours(error)
         if isinstance(error.__cause__, STUMBLES):
             raise _bad(_said(error.__cause__), None) from error
         raise EngineFailed(f"engine '{engine}' failed: {_said(error)}") from error
@@ -77,7 +78,14 @@ def generating(engine: str) -> Iterator[None]:
     except EngineError:
         raise
     except Exception as error:  # the engine lives on; this one request ends here
+        _raise_ours(error)
         raise EngineFailed(f"engine '{engine}' failed: {_said(error)}") from error
+
+
+def _raise_ours(error: Exception) -> None:
+    """What we ended a request with, vLLM hands on as the cause of an error of its own."""
+    if isinstance(error.__cause__, EngineError):
+        raise error.__cause__ from error
 
 
 def from_pydantic(error: ValidationError, body: Mapping[str, object]) -> BadCall:

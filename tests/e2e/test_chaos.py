@@ -22,8 +22,11 @@ DONE = b"data: [DONE]\n\n"
 
 
 @asynccontextmanager
-async def two_engines(**failures: float) -> AsyncIterator[tuple[House, aiohttp.ClientSession]]:
-    engines = (demo_config(name, served_name="demo") for name in ("east", "west"))
+async def two_engines(
+    hang_s: float = 120, **failures: float
+) -> AsyncIterator[tuple[House, aiohttp.ClientSession]]:
+    names = ("east", "west")
+    engines = (demo_config(name, served_name="demo", hang_s=hang_s) for name in names)
     config = GatewayConfig.model_validate({"port": 0, "failures": failures})
     async with house(config, *engines) as both, aiohttp.ClientSession(both.url) as http:
         yield both, http
@@ -105,6 +108,28 @@ async def test_a_hung_engine_core_under_load_gets_no_more_turns_and_loses_none()
         assert await asking == [(home, "ok") for home in homes]
         await until(lambda: not any(member.health.is_ejected for member in members))
         assert counted(both) == {"ok": 3 * SESSIONS}
+
+
+async def test_an_engine_core_that_hangs_for_too_long_loses_its_turns_and_no_other() -> None:
+    async with two_engines(hang_s=2, probe_s=0.1, probe_max_s=0.1) as (both, http):
+        homes = [engine for engine, _ in await ask_all(http, tokens=1)]
+        asking = asyncio.create_task(ask_all(http, TOKENS))
+        await until(lambda: running(both) == SESSIONS)
+        core = a_core()
+        core.suspend()
+        try:
+            ends = await asking
+        finally:
+            core.resume()
+        (hung,) = {home for home, end in ends if end != "ok"}
+        assert ends == [(home, "engine_unavailable" if home == hung else "ok") for home in homes]
+        lost = homes.count(hung)
+        assert counted(both) == {"ok": 2 * SESSIONS - lost, "engine_error": lost}
+        members = both.gateway.fleet.members.values()
+        await until(lambda: not any(member.health.is_ejected for member in members))
+        await until(lambda: running(both) == 0)
+        made = sum(engine.load().generated_tokens for engine in both.gateway.engines)
+        assert made < (SESSIONS + 1) * TOKENS, "what was given up is not generated to its end"
 
 
 async def test_a_real_engine_with_ten_times_too_much_to_do_serves_what_it_can() -> None:

@@ -22,6 +22,7 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.engine.core_client import AsyncMPClient
+from vllm.v1.engine.output_processor import OutputProcessor
 from vllm.v1.kv_offload.base import OffloadingWorker, TransferResult
 from vllm.v1.kv_offload.cpu.spec import CPUOffloadingSpec
 from vllm.v1.metrics.loggers import PrometheusStatLogger, StatLoggerBase
@@ -43,6 +44,7 @@ def test_the_minor_version_is_the_one_this_was_written_for() -> None:
         (AsyncLLM.from_vllm_config, {"vllm_config", "stat_loggers"}),
         (AsyncLLM.shutdown, {"timeout"}),
         (AsyncLLM.is_paused, set()),
+        (OutputProcessor.propagate_error, {"e"}),
         (AsyncLLM.sleep, {"level", "mode"}),
         (AsyncLLM.wake_up, set()),
         (AsyncLLM.get_num_unfinished_requests, set()),
