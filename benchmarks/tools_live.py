@@ -166,7 +166,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _main(args: argparse.Namespace) -> None:
-    load = Load(args.load, args.turns, args.seed, args.slots, args.pace)
+    load = Load(args.load, args.turns, args.seed, args.slots, args.pace, exact=True)
     options = Options(load, args.reps, args.out)
     facts = _facts(options)
     rows = run(options)

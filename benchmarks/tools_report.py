@@ -1,5 +1,6 @@
 """What the simulated service did, as Markdown and as a picture."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,20 @@ def ratios(rows: Sequence[Row], variant: str, other: str, load: float) -> list[f
     """`variant` over `other` in the mean time of a turn, for each seed: the same turns."""
     pairs = zip(chosen(rows, variant, load), chosen(rows, other, load), strict=True)
     return [MEAN(one.outcome) / MEAN(two.outcome) for one, two in pairs]
+
+
+def speedup(rows: Sequence[Row], variant: str, load: float) -> float:
+    """How many times faster than `fifo` the mean turn of all seeds is."""
+    return average(rows, "fifo", load, MEAN) / average(rows, variant, load, MEAN)
+
+
+def speedup_error(rows: Sequence[Row], variant: str, load: float) -> float | None:
+    """The standard error of `speedup`, by leaving out one seed after the other (jackknife)."""
+    seeds = {row.seed for row in chosen(rows, variant, load)}
+    if len(seeds) < 2:
+        return None
+    without = [speedup([row for row in rows if row.seed != s], variant, load) for s in seeds]
+    return math.sqrt((len(seeds) - 1) * statistics.pvariance(without))
 
 
 def loads(rows: Iterable[Row]) -> list[float]:

@@ -1,10 +1,13 @@
 """What is said about simulated and measured runs."""
 
+import math
 from pathlib import Path
+
+import pytest
 
 from benchmarks import tools_live, tools_sim
 from benchmarks.tools_plot import draw
-from benchmarks.tools_report import Row, markdown, ratios
+from benchmarks.tools_report import Row, markdown, ratios, speedup, speedup_error
 from benchmarks.tools_world import Outcome
 
 
@@ -35,13 +38,25 @@ def test_the_goals_are_met_or_missed_by_the_figures() -> None:
     assert idle[1].found == "mean turn +0.6 % against fifo"
 
 
+def test_the_error_of_a_speedup_is_what_the_seeds_differ_by() -> None:
+    def seed(number: int, fifo_s: float) -> list[Row]:
+        times_s = {"fifo": fifo_s, "group": 5.0}
+        return [Row(name, 0.85, number, outcome(turn_s)) for name, turn_s in times_s.items()]
+
+    found = [*seed(1, 8.0), *seed(2, 10.0), *seed(3, 9.0)]
+    assert speedup(found, "group", 0.85) == pytest.approx(1.8)
+    # That of a mean of three: 0.2 apart, over the root of three.
+    assert speedup_error(found, "group", 0.85) == pytest.approx(0.2 / math.sqrt(3))
+    assert speedup_error(seed(1, 8.0), "group", 0.85) is None
+
+
 def test_the_report_shows_goals_figures_and_the_picture(tmp_path: Path) -> None:
     found = rows(6.5)
     draw(found, tmp_path / "found.png")
     text = markdown(found, tools_sim.goals(found), {"seeds": "2"}, "found.png")
     assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")
     assert "- seeds: 2" in text
-    assert "| 1.38 times (1.38 to 1.38 by seed) | **missed** |" in text
+    assert "| 1.38 times (1.38 to 1.38 by seed; standard error 0.00) | **missed** |" in text
     assert "](found.png)" in text
     assert "| group | 1.00 | 2.00 | 3.00 | 9.75 | 9.75 | 9.75 | 9.75 | 0.72 |" in text
 
