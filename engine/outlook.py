@@ -2,7 +2,8 @@
 
 What is expected is a range of seconds that eight of ten absences end in, as the lookup table tells
 it. Between and beyond its ends the absence is taken as log-normal, the law that tools' run times
-follow closely enough, so that what is left can be told for any time already gone.
+follow closely enough, so that what is left can be told for any time already gone. Beyond them the law
+is a guess: what is left is never taken to be more than the later end, or than what has gone.
 """
 
 import math
@@ -50,13 +51,14 @@ def left_s(gone_s: float, expected_s: tuple[float, float] | None) -> float:
 class Absence:
     """An absence of which the range is known, for whoever asks more than once what is left."""
 
-    __slots__ = ("_mean", "_middle", "_spread")
+    __slots__ = ("_late", "_mean", "_middle", "_spread")
 
     def __init__(self, expected_s: tuple[float, float]) -> None:
         low, high = sorted(math.log(max(end_s, _LEAST_S)) for end_s in expected_s)
         self._middle = (low + high) / 2
         self._spread = (high - low) / (2 * _Z90)
         self._mean = math.exp(self._middle + self._spread**2 / 2)
+        self._late = math.exp(high)
 
     def left_s(self, gone_s: float) -> float:
         """What is left, after so much of it."""
@@ -65,12 +67,13 @@ class Absence:
             left = self._mean - gone_s
             return left if left > 0 else gone_s
         if gone_s <= _LEAST_S:
-            return self._mean - gone_s
+            return min(self._mean - gone_s, self._late)
         past = (math.log(gone_s) - self._middle) / spread
         still = math.erfc(past / _ROOT2)
         if still < 2 * _UNHEARD_OF:
             return gone_s
-        return self._mean * math.erfc((past - spread) / _ROOT2) / still - gone_s
+        left = self._mean * math.erfc((past - spread) / _ROOT2) / still - gone_s
+        return min(left, max(self._late, gone_s))
 
 
 @lru_cache(maxsize=4096)

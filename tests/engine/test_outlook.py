@@ -33,6 +33,13 @@ def test_what_varies_widely_is_expected_to_last_longer_the_longer_it_has_lasted(
     assert left[-1] > 2 * left[0]
 
 
+@given(seconds, ranges)
+def test_a_wide_range_is_no_reason_to_expect_more_than_its_end_or_what_has_gone(
+    gone_s: float, expected_s: tuple[float, float]
+) -> None:
+    assert left_s(gone_s, expected_s) <= max(*expected_s, gone_s) * (1 + 1e-9)
+
+
 def test_what_outlasts_all_that_was_expected_is_left_as_long_as_it_has_gone() -> None:
     assert left_s(5000.0, (1.0, 20.0)) == 5000.0
 
