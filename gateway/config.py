@@ -75,7 +75,7 @@ class ProgramsConfig(_Frozen):
     aging: float = Field(default=4.0, ge=0)
     grace_s: float = Field(default=30.0, ge=0)
     bound_s: float = Field(default=120.0, gt=0)
-    rotation: float = Field(default=0.75, ge=0)
+    rotation: float = Field(default=0.5, ge=0)
     prefill_rate: float = Field(default=10_000.0, gt=0)
 
 

@@ -20,7 +20,7 @@ class Rule:
     aging: float = 4.0
     grace_s: float = 30.0
     bound_s: float = 120.0
-    rotation: float = 0.75
+    rotation: float = 0.5
     prefill_rate: float = 10_000.0
     """Tokens per second, until it is measured."""
 
