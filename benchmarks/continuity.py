@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import itertools
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,12 @@ def configure(options: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FAMILY=FILE",
         help="a chat template, and the family that is served with it; may be repeated",
+    )
+    options.add_argument(
+        "--writing",
+        choices=("template", "free", "both"),
+        default="both",
+        help="answers as the template writes them, or with other spaces, as models do",
     )
     options.add_argument("--conversations", type=_count, help="how many to play; all by default")
 
@@ -43,10 +50,11 @@ async def _run(args: argparse.Namespace) -> None:
     chosen = [_template(text, FAMILIES) for text in args.template]
     chosen = chosen or [("demo", DEMO / "chat_template.jinja")]
     print(HEAD)  # noqa: T201
-    for name, file in chosen:
-        for kept in (True, False):
-            row = await _measure(name, file, conversations[: args.conversations], kept=kept)
-            print(row, flush=True)  # noqa: T201
+    writings = ("template", "free") if args.writing == "both" else (args.writing,)
+    for (name, file), writing, kept in itertools.product(chosen, writings, (True, False)):
+        played = conversations[: args.conversations]
+        row = await _measure(name, file, played, writing=writing, kept=kept)
+        print(row, flush=True)  # noqa: T201
 
 
 def _count(text: str) -> int:
@@ -65,13 +73,18 @@ def _template(text: str, families: Mapping[str, object]) -> tuple[str, Path]:
 
 
 HEAD = (
-    "| family | continuity | turns | found of the turn before | turns that lost some "
-    "| computed per turn | prompts |\n|---|---|---|---|---|---|---|"
+    "| family | answers | continuity | turns | found of the turn before | turns that lost some "
+    "| computed per turn | prompts |\n|---|---|---|---|---|---|---|---|"
 )
 
 
 async def _measure(
-    name: str, file: Path, conversations: Sequence[Sequence[Mapping[str, Any]]], *, kept: bool
+    name: str,
+    file: Path,
+    conversations: Sequence[Sequence[Mapping[str, Any]]],
+    *,
+    writing: str,
+    kept: bool,
 ) -> str:
     from benchmarks.continuity_families import FAMILIES, MAX_MODEL_LEN, make_model
     from benchmarks.continuity_replay import BLOCK, replay
@@ -98,13 +111,16 @@ async def _measure(
         engine = VllmEngine(config)
         await engine.start()
         try:
-            found = await replay(engine, family, tokenizer, conversations)
+            found = await replay(
+                engine, family, tokenizer, conversations, is_free=writing == "free"
+            )
         finally:
             await engine.close()
     share = found.cached / max(found.whole, 1)
     prompts = ", ".join(f"{count} {why}" for why, count in sorted(found.prompts.items()))
     return (
-        f"| {name} | {'on' if kept else 'off'} | {found.turns} | {share:.2%} | {found.short} "
+        f"| {name} | {writing} | {'on' if kept else 'off'} | {found.turns} | {share:.2%} "
+        f"| {found.short} "
         f"| {found.computed / max(found.turns, 1):.0f} | {prompts} |"
     )
 

@@ -44,11 +44,16 @@ class Found:
 
 
 async def replay(
-    engine: VllmEngine, family: Family, tokenizer: Any, conversations: Sequence[Sequence[Message]]
+    engine: VllmEngine,
+    family: Family,
+    tokenizer: Any,
+    conversations: Sequence[Sequence[Message]],
+    *,
+    is_free: bool = False,
 ) -> Found:
-    """Play every conversation as a session of its own."""
+    """Play every conversation as a session of its own; see Script for `is_free`."""
     found = Found()
-    script = Script(family, tokenizer, _tools(conversations))
+    script = Script(family, tokenizer, _tools(conversations), is_free)
     for number, recorded in enumerate(conversations):
         await _play(engine, script, recorded, f"session-{number}", found)
     for metric in engine.collector.collect():
@@ -64,11 +69,15 @@ class UnplayableTurnError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How a family's model writes: as its template says it has written."""
+    """How a family's model writes: as its template says it has written, or more freely.
+
+    A free one writes arguments without spaces, and a line's end behind its text.
+    """
 
     family: Family
     tokenizer: Any
     tools: Sequence[Message] = ()
+    is_free: bool = False
 
     def tokens(self, history: Sequence[Message], message: Message) -> list[int]:
         """A whole answer, its end included."""
@@ -92,7 +101,15 @@ class Script:
         answer, end, _ = whole[len(prompt) :].partition(self.family.end)
         if not end:
             raise UnplayableTurnError(f"the template writes no answer for {message}")
-        return answer + end
+        return (self._freely(answer, message) if self.is_free else answer) + end
+
+    def _freely(self, answer: str, message: Message) -> str:
+        for _, arguments in _calls(message):
+            written = json.dumps(arguments, ensure_ascii=False)
+            if written not in answer:
+                raise UnplayableTurnError(f"the template writes arguments otherwise: {answer}")
+            answer = answer.replace(written, _compact(arguments), 1)
+        return answer if message.get("tool_calls") else answer + "\n"
 
     def _render(self, messages: Sequence[Message], *, prompt: bool) -> str:
         rendered: str = self.tokenizer.apply_chat_template(
@@ -183,12 +200,16 @@ def echoed(said: str, calls: Sequence[ToolCall]) -> Message:
                 "type": "function",
                 "function": {
                     "name": call.name,
-                    "arguments": json.dumps(json.loads(call.arguments), separators=(",", ":")),
+                    "arguments": _compact(json.loads(call.arguments)),
                 },
             }
             for call in calls
         ],
     }
+
+
+def _compact(arguments: object) -> str:
+    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
 
 
 def _sent(message: Message, waiting: list[str]) -> Message:

@@ -79,7 +79,13 @@ def test_with_continuity_every_full_block_of_the_turn_before_is_found_and_withou
         check=True,
     )
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| demo")]
-    on, off = rows
-    assert (on[1], on[3], on[4]) == ("on", "100.00%", "0")
-    assert off[1] == "off"
-    assert int(off[4]) > 0
+    assert [row[1:3] for row in rows] == [
+        ["template", "on"],
+        ["template", "off"],
+        ["free", "on"],
+        ["free", "off"],
+    ]
+    for on, off in (rows[:2], rows[2:]):
+        assert (on[4], on[5]) == ("100.00%", "0")
+        assert int(off[5]) > 0
+    assert int(rows[3][6]) > int(rows[1][6]), "what a template writes otherwise is computed again"
