@@ -1,5 +1,7 @@
 """`python -m benchmarks continuity`: how much of its last turn a session finds in the cache."""
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import itertools
@@ -7,10 +9,13 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.commands import Command
 from benchmarks.fake_step import STEP_VARIABLE
+
+if TYPE_CHECKING:
+    from benchmarks.continuity_families import Family
 
 
 def configure(options: argparse.ArgumentParser) -> None:
@@ -21,7 +26,8 @@ def configure(options: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FAMILY=FILE",
-        help="a chat template, and the family that is served with it; may be repeated",
+        help="a chat template, and the family that is served with it; gpt-oss has none; "
+        "may be repeated",
     )
     options.add_argument(
         "--writing",
@@ -47,7 +53,7 @@ async def _run(args: argparse.Namespace) -> None:
         conversations = OURS if args.trajectories is None else read(args.trajectories)
     except ValueError as error:
         raise SystemExit(str(error)) from error
-    chosen = [_template(text, FAMILIES) for text in args.template]
+    chosen: list[tuple[str, Path | None]] = [_template(text, FAMILIES) for text in args.template]
     chosen = chosen or [("demo", DEMO / "chat_template.jinja")]
     print(HEAD)  # noqa: T201
     writings = ("template", "free") if args.writing == "both" else (args.writing,)
@@ -63,11 +69,15 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _template(text: str, families: Mapping[str, object]) -> tuple[str, Path]:
+def _template(text: str, families: Mapping[str, Family]) -> tuple[str, Path | None]:
     name, _, file = text.partition("=")
-    if name not in families or not Path(file).is_file():
+    family = families.get(name)
+    if family is not None and family.is_harmony and not file:
+        return name, None
+    if family is None or family.is_harmony or not Path(file).is_file():
         raise SystemExit(
-            f"--template {text}: say FAMILY=FILE, with a family of {', '.join(families)}"
+            f"--template {text}: say FAMILY=FILE, with a family of {', '.join(families)}; "
+            "gpt-oss has no file"
         )
     return name, Path(file)
 
@@ -80,7 +90,7 @@ HEAD = (
 
 async def _measure(
     name: str,
-    file: Path,
+    file: Path | None,
     conversations: Sequence[Sequence[Mapping[str, Any]]],
     *,
     writing: str,

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
+from benchmarks import continuity_harmony
 from benchmarks.variants import ROOT
 
 DEMO = ROOT / "models" / "demo"
@@ -24,6 +25,8 @@ class Family:
     begin: str | None = None
     reasoning_parser: str | None = None
     special: Sequence[str] = ()
+    is_harmony: bool = False
+    """Whether vLLM renders it without a chat template."""
 
 
 FAMILIES = {
@@ -35,6 +38,9 @@ FAMILIES = {
         "llama3_json", "<|eot_id|>", begin="<|begin_of_text|>",
         special=("<|start_header_id|>", "<|end_header_id|>", "<|python_tag|>"),
     ),
+    "gpt-oss": Family(
+        "openai", "<|return|>", reasoning_parser="openai_gptoss", is_harmony=True
+    ),
     "mistral": Family(
         "mistral", "</s>", begin="<s>",
         special=("[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]",
@@ -43,8 +49,13 @@ FAMILIES = {
 }  # fmt: skip
 
 
-def make_model(family: Family, template: Path, folder: Path) -> Any:
-    """Write a model folder with the demo's vocabulary and a family's template; its tokenizer."""
+def make_model(family: Family, template: Path | None, folder: Path) -> Any:
+    """Write a model folder with the demo's vocabulary and a family's template; its tokenizer.
+
+    What vLLM renders itself has no template, and a vocabulary of its own.
+    """
+    if template is None:
+        return continuity_harmony.make_model(folder, MAX_MODEL_LEN)
     tokenizer = AutoTokenizer.from_pretrained(DEMO)
     begin = [family.begin] if family.begin else []
     names = [family.end, *begin, *family.special]

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks import continuity_harmony
 from benchmarks.continuity_conversations import Message
 from benchmarks.continuity_families import Family
 from benchmarks.fake_step import SCRIPT
@@ -81,10 +82,18 @@ class Script:
 
     def tokens(self, history: Sequence[Message], message: Message) -> list[int]:
         """A whole answer, its end included."""
+        if self.family.is_harmony:
+            return self._harmony(message)
         written: list[int] = self.tokenizer.encode(
             self.text(history, message), add_special_tokens=False
         )
         return written
+
+    def _harmony(self, message: Message) -> list[int]:
+        write = _compact if self.is_free else json.dumps
+        calls = [(name, write(arguments)) for name, arguments in _calls(message)]
+        text = str(message["content"]) + ("\n" if self.is_free and not calls else "")
+        return continuity_harmony.answer(self.tokenizer, THOUGHT, text, calls)
 
     def text(self, history: Sequence[Message], message: Message) -> str:
         """What the template adds to the prompt for an answer, up to its end."""

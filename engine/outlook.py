@@ -2,8 +2,8 @@
 
 What is expected is a range of seconds that eight of ten absences end in, as the lookup table tells
 it. Between and beyond its ends the absence is taken as log-normal, the law that tools' run times
-follow closely enough, so that what is left can be told for any time already gone. Beyond them the law
-is a guess: what is left is never taken to be more than the later end, or than what has gone.
+follow closely enough, so that what is left can be told for any time already gone. Beyond them the
+law is a guess: what is left is never taken to be more than the later end, or than what has gone.
 """
 
 import math
