@@ -11,6 +11,7 @@ from benchmarks.identity import IDENTITY
 from benchmarks.overload import OVERLOAD
 from benchmarks.retention_cost import RETENTION_COST
 from benchmarks.streaming import STREAMING
+from benchmarks.tier import TIER
 from benchmarks.tools_live import TOOLS_LIVE
 from benchmarks.tools_sim import TOOLS_SIM
 from benchmarks.tools_soak import TOOLS_SOAK
@@ -29,6 +30,7 @@ COMMANDS: tuple[Command, ...] = (
     RETENTION_COST,
     AGENTS_LIVE,
     CONTINUITY,
+    TIER,
 )
 
 

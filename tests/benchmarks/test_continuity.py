@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import continuity_harmony
 from benchmarks.continuity import CONTINUITY
 from benchmarks.continuity_conversations import read
 from benchmarks.continuity_replay import Found, echoed
@@ -67,6 +68,19 @@ def test_a_client_writes_arguments_anew_and_drops_spaces() -> None:
     sent = echoed(" I book.\n", [call])
     assert sent["content"] == "I book."
     assert sent["tool_calls"][0]["function"]["arguments"] == '{"a":1,"b":[1,2]}'
+
+
+def test_gpt_oss_writes_one_call_at_most_and_its_reasoning_before(tmp_path: Path) -> None:
+    encoding = continuity_harmony.make_model(tmp_path, 4096)
+    tokens = continuity_harmony.answer(encoding, "I look.", "", [("read", '{"path":"a"}')])
+    assert encoding.decode(tokens) == (
+        "<|channel|>analysis<|message|>I look.<|end|><|start|>assistant<|channel|>commentary "
+        'to=functions.read <|constrain|>json<|message|>{"path":"a"}<|call|>'
+    )
+    said = continuity_harmony.answer(encoding, "Done.", "Four lines.", [])
+    assert encoding.decode(said).endswith("<|channel|>final<|message|>Four lines.<|return|>")
+    config = json.loads((tmp_path / "generation_config.json").read_text())
+    assert {tokens[-1], said[-1]} <= set(config["eos_token_id"])
 
 
 @pytest.mark.real

@@ -1,48 +1,26 @@
 """What the KV cache gives up comes back from host memory: on the real engine, by its counters."""
 
-import asyncio
 import warnings
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager
 
 import psutil
 import pytest
 
-import models
-from engine.build import build
+from benchmarks.tier import VARIANTS
+from benchmarks.tier_play import BLOCK, config, counted, other, play
 from engine.config import EngineConfig
 from engine.errors import StartFailed
-from engine.outlook import Outlook
-from engine.protocol import Engine
-from engine.types import Call, Delta, Finished
 from engine.vllm.backend import VllmEngine
 from engine.vllm.launch import engine_args
 
-BLOCK = 32
 SESSIONS = 6
-ARGS = {"enforce_eager": True, "block_size": BLOCK, "num_gpu_blocks_override": 40}
-
-
-def config(host_memory_gib: float, **args: object) -> EngineConfig:
-    """An engine whose KV cache holds 40 blocks: three of the six sessions below."""
-    return EngineConfig.model_validate(
-        {
-            "name": "demo",
-            "model": str(Path(models.__file__).parent / "demo"),
-            "dtype": "float32",  # so that no rounding tells a copy from a computation
-            "kv_cache_gib": 0.25,
-            "max_model_len": 1024,
-            "host_memory_gib": host_memory_gib,
-            "args": {**ARGS, **args},
-        }
-    )
 
 
 @asynccontextmanager
-async def running(config: EngineConfig) -> AsyncGenerator[Engine]:
+async def running(config: EngineConfig) -> AsyncGenerator[VllmEngine]:
     """The engine, started."""
-    engine = build(config)
+    engine = VllmEngine(config)
     with warnings.catch_warnings():
         # Its processes are forked and inherit the filters.
         warnings.simplefilter("default")
@@ -53,37 +31,11 @@ async def running(config: EngineConfig) -> AsyncGenerator[Engine]:
         await engine.close()
 
 
-async def turn(engine: Engine, session: int, number: int) -> tuple[int, str]:
-    """One turn of a session: how many tokens of its prompt were cached, and what it said."""
-    prompt = [(session * 131 + place * 7) % 500 + 5 for place in range(400 + 40 * number)]
-    body = {"prompt": prompt, "max_tokens": 8, "temperature": 0}
-    call = Call(f"{session}-{number}", "completion", body, stream=False, session=f"s{session}")
-    said = ""
-    cached = -1
-    async with aclosing(engine.generate(call)) as events:
-        async for event in events:
-            if isinstance(event, Delta):
-                said += event.text
-            elif isinstance(event, Finished):
-                cached = event.usage.cached_tokens
-    return cached, said
-
-
-async def second_turns(engine: Engine) -> list[tuple[int, str]]:
+async def second_turns(engine: VllmEngine) -> list[tuple[int, str]]:
     """Second turns of sessions that have pushed each other out."""
     for session in range(SESSIONS):
-        await turn(engine, session, 0)
-    return [await turn(engine, session, 1) for session in range(SESSIONS)]
-
-
-def counted(engine: Engine, name: str, **labels: str) -> float:
-    """What one of vLLM's counters says."""
-    return sum(
-        sample.value
-        for family in engine.collector.collect()
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    )
+        await other(engine, session, 0)
+    return [await other(engine, session, 1) for session in range(SESSIONS)]
 
 
 async def test_a_context_that_was_given_up_comes_back_from_host_memory_unchanged() -> None:
@@ -108,47 +60,14 @@ async def test_a_context_that_was_given_up_comes_back_from_host_memory_unchanged
 
 
 async def test_a_context_is_fetched_before_its_session_returns() -> None:
-    """Where its second turn finds it: nowhere, in host memory, at hand."""
-    found = [await found_by_return(gib, told) for gib, told in ((0, True), (1, False), (1, True))]
+    """Where second turns find theirs: nowhere, in host memory, at hand."""
+    nowhere, in_host, fetched = [await play(variant, sessions=2) for variant in VARIANTS]
 
-    assert found[0] == (0, 0)
-    assert found[1][0] == 0 < found[1][1]
-    assert found[2][0] >= found[1][1]
-    assert found[2][1] == 0
-
-
-async def found_by_return(host_memory_gib: float, is_told: bool) -> tuple[float, float]:
-    """Tokens of a returning session that are at hand, and that come from host memory."""
-    names = ("vllm:prefix_cache_hits_total", "vllm:external_prefix_cache_hits_total")
-    async with running(config(host_memory_gib)) as engine:
-        assert isinstance(engine, VllmEngine)
-        asked = [{"role": "user", "content": "What is two and three? " * 60}]
-        said = await chat(engine, "a", asked)
-        for session in range(SESSIONS):
-            await turn(engine, session, 0)
-        for session in range(SESSIONS):
-            engine.expect(Outlook(f"s{session}", "done"))
-        if is_told:
-            engine.expect(Outlook("a", "away", gone_s=5.0, expected_s=(5.5, 60.0)))
-            async with asyncio.timeout(30):
-                while host_memory_gib and not counted(engine, names[1]):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)  # nobody announces it
-            assert await engine.drain(30)
-        before = [counted(engine, name) for name in names]
-        again = [*asked, {"role": "assistant", "content": said}, {"role": "user", "content": "?"}]
-        await chat(engine, "a", again)
-        at_hand, from_host = (
-            counted(engine, name) - b for name, b in zip(names, before, strict=True)
-        )
-        return at_hand, from_host
-
-
-async def chat(engine: Engine, session: str, messages: list[dict[str, str]]) -> str:
-    """One turn of a conversation."""
-    body = {"messages": messages, "max_tokens": 200, "temperature": 0}
-    call = Call(f"{session}-{len(messages)}", "chat", body, stream=False, session=session)
-    async with aclosing(engine.generate(call)) as events:
-        return "".join([event.text async for event in events if isinstance(event, Delta)])
+    assert nowhere.at_hand == nowhere.from_host == 0
+    assert in_host.at_hand == 0 < in_host.from_host
+    assert fetched.at_hand >= in_host.from_host
+    assert fetched.from_host == 0
+    assert nowhere.prompt == in_host.prompt == fetched.prompt
 
 
 def test_more_host_memory_than_there_is_free_is_refused() -> None:
