@@ -130,7 +130,8 @@ class Keeper:
         kept = {
             block.block_id
             for chain in joined.from_iterable(self._chains.values())
-            if rank(chain, now, start + more * chain.tokens) >= own
+            if (chain.session is session and chain.is_newest)
+            or rank(chain, now, start + more * chain.tokens) >= own
             for block, content in zip(chain.blocks, chain.hashes, strict=True)
             if block.block_hash is content and not block.ref_cnt
         }
