@@ -1,7 +1,6 @@
 """What the KV cache gives up comes back from host memory: on the real engine, by its counters."""
 
 import asyncio
-import warnings
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from engine.protocol import Engine
 from engine.types import Call, Delta, Finished
 from engine.vllm.backend import VllmEngine
 from engine.vllm.launch import engine_args
+from tests.parts.forked import no_errors_of_warnings
 
 BLOCK = 32
 SESSIONS = 6
@@ -43,9 +43,7 @@ def config(host_memory_gib: float, **args: object) -> EngineConfig:
 async def running(config: EngineConfig) -> AsyncGenerator[Engine]:
     """The engine, started."""
     engine = build(config)
-    with warnings.catch_warnings():
-        # Its processes are forked and inherit the filters.
-        warnings.simplefilter("default")
+    with no_errors_of_warnings():
         await engine.start()
     try:
         yield engine
