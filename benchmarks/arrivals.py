@@ -3,23 +3,18 @@
 Reads a plan as JSON on stdin and writes the result as JSON on stdout.
 """
 
-import argparse
 import asyncio
-import gc
-import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-import msgspec
 import psutil
-import uvloop
 
+from benchmarks.apart import serve
 from benchmarks.connection import Reply
-from benchmarks.cores import cpu_s, pin
+from benchmarks.cores import cpu_s
 from benchmarks.framing import FramingError
 from benchmarks.load import Quantiles, quantiles
 
@@ -238,18 +233,5 @@ class Arrivals:
             await asyncio.sleep(_SAMPLE_S)
 
 
-def main() -> None:
-    """Run the plan on stdin, on the core that `--core` names."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--core", type=int)
-    core = parser.parse_args().core
-    if core is not None:
-        pin(os.getpid(), core)
-    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=ArrivalPlan)
-    gc.disable()
-    result = uvloop.run(Arrivals(plan).measure())
-    sys.stdout.buffer.write(msgspec.json.encode(result))
-
-
 if __name__ == "__main__":
-    main()
+    serve(ArrivalPlan, lambda plan: Arrivals(plan).measure())

@@ -6,7 +6,6 @@ share the other. CPU time comes first: it hardly moves with what else the machin
 
 import argparse
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.apart import measured
 from benchmarks.commands import Command
 from benchmarks.cores import Cores, layout, pin, usable
 from benchmarks.hop_peers import MODEL, PEERS, upstream
@@ -23,7 +23,7 @@ from benchmarks.load import LoadPlan, LoadResult
 from benchmarks.machine import describe
 from benchmarks.servers import Server, ServerFailed, free_port, serving
 from benchmarks.streaming import in_turn
-from benchmarks.variants import ROOT, Place
+from benchmarks.variants import Place
 
 _PROMPT = "Describe how one request travels from the passenger to the timetable and back. " * 3
 _TICK_MS = 10.0
@@ -92,7 +92,8 @@ def _windows(
                 watched={"front": [server.front_pid, *server.engine_pids]},
                 front_core=server.front_core,
             )
-            yield Window(peer, mode, count, repetition, _load(plan, cores))
+            result = measured("benchmarks.load", plan, LoadResult, cores)
+            yield Window(peer, mode, count, repetition, result)
 
 
 def _body(*, streamed: bool) -> str:
@@ -108,16 +109,6 @@ def _body(*, streamed: bool) -> str:
     if streamed:
         request["stream_options"] = {"include_usage": True}
     return msgspec.json.encode(request).decode()
-
-
-def _load(plan: LoadPlan, cores: Cores | None) -> LoadResult:
-    argv = [sys.executable, "-m", "benchmarks.load"]
-    if cores is not None:
-        argv += ["--core", str(cores.load)]
-    done = subprocess.run(argv, input=msgspec.json.encode(plan), stdout=subprocess.PIPE, cwd=ROOT)
-    if done.returncode:
-        raise ServerFailed(f"the load generator exited with {done.returncode}")
-    return msgspec.json.decode(done.stdout, type=LoadResult)
 
 
 def _say(window: Window) -> None:

@@ -3,20 +3,14 @@
 Reads a plan as JSON on stdin and writes the result as JSON on stdout.
 """
 
-import argparse
 import asyncio
-import gc
-import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-import uvloop
-
+from benchmarks.apart import serve
 from benchmarks.connection import Connection, Samples
-from benchmarks.cores import busy_s, cpu_s, pin
+from benchmarks.cores import busy_s, cpu_s
 
 # A reply that is still running this long after the window has closed is stuck.
 _GRACE_S = 30.0
@@ -191,19 +185,5 @@ class Run:
         )
 
 
-def main() -> None:
-    """Run the plan on stdin, on the core that `--core` names."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--core", type=int)
-    core = parser.parse_args().core
-    if core is not None:
-        pin(os.getpid(), core)
-    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=LoadPlan)
-    # Samples are plain floats: a collection would only add pauses to what is measured.
-    gc.disable()
-    result = uvloop.run(Run(plan).measure())
-    sys.stdout.buffer.write(msgspec.json.encode(result))
-
-
 if __name__ == "__main__":
-    main()
+    serve(LoadPlan, lambda plan: Run(plan).measure())

@@ -7,7 +7,6 @@ peak); requests at ten times that rate, whatever becomes of them; and the client
 import argparse
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 import urllib.request
@@ -19,18 +18,20 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import hop_peers, variants
+from benchmarks.apart import measured
 from benchmarks.arrivals import ArrivalPlan, ArrivalResult
 from benchmarks.commands import Command
 from benchmarks.cores import Cores, layout, pin, usable
 from benchmarks.load import LoadPlan, LoadResult
 from benchmarks.machine import describe
 from benchmarks.overload_report import Overload, findings, markdown
-from benchmarks.servers import Server, ServerFailed, free_port, serving
+from benchmarks.servers import Server, free_port, serving
 from benchmarks.variants import ROOT, Place, Setup
 
 _TICK_MS = 10.0
 _TOKENS = 32
 _STEEP = 10.0
+_NICE = 10  # of two cores the load shares one with vLLM's process, which is what is measured
 _ENGINES = {
     "upstream": f"over HTTP, a token every {_TICK_MS:g} ms for every stream",
     "fake": f"vLLM in the gateway's process, whose model is replaced by steps of {_TICK_MS:g} ms",
@@ -93,7 +94,7 @@ def _closed(options: Options, server: Server, cores: Cores | None) -> LoadResult
         watched={"front": [server.front_pid]},
         front_core=server.front_core,
     )
-    return msgspec.json.decode(_apart("benchmarks.load", plan, cores), type=LoadResult)
+    return measured("benchmarks.load", plan, LoadResult, cores, nice=_NICE)
 
 
 def _open(options: Options, server: Server, cores: Cores | None, rate: float) -> ArrivalResult:
@@ -105,18 +106,7 @@ def _open(options: Options, server: Server, cores: Cores | None, rate: float) ->
         tokens=_TOKENS,
         front_pid=server.front_pid,
     )
-    return msgspec.json.decode(_apart("benchmarks.arrivals", plan, cores), type=ArrivalResult)
-
-
-def _apart(module: str, plan: object, cores: Cores | None) -> bytes:
-    # Where two cores are all there are it shares one with vLLM's process, which is to go first.
-    argv = ["nice", "-n", "10", sys.executable, "-m", module]
-    if cores is not None:
-        argv += ["--core", str(cores.load)]
-    done = subprocess.run(argv, input=msgspec.json.encode(plan), stdout=subprocess.PIPE, cwd=ROOT)
-    if done.returncode:
-        raise ServerFailed(f"{module} exited with {done.returncode}")
-    return done.stdout
+    return measured("benchmarks.arrivals", plan, ArrivalResult, cores, nice=_NICE)
 
 
 def _body(options: Options) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.apart import measured
 from benchmarks.commands import Command
 from benchmarks.cores import Cores, layout, usable
 from benchmarks.fake_step import SEED
@@ -92,11 +92,13 @@ def _measure(variant: str, repetition: int, options: Options, cores: Cores | Non
     with tempfile.TemporaryDirectory() as folder:
         launch = VARIANTS[variant](options.setup, Place(free_port(), Path(folder)))
         with serving(launch, Path(folder) / "server.log", cores) as server:
-            _load(_plan(server, options, STREAM, 8, duration_s=1.0), cores)
+            first = _plan(server, options, STREAM, 8, duration_s=1.0)
+            measured("benchmarks.load", first, LoadResult, cores)
             windows = [(STREAM, streams) for streams in options.streams]
             for mode, streams in [*windows, (SHORT, _SHORT_STREAMS)]:
                 plan = _plan(server, options, mode, streams, duration_s=options.duration_s)
-                yield Row(variant, mode, streams, repetition, _load(plan, cores))
+                result = measured("benchmarks.load", plan, LoadResult, cores)
+                yield Row(variant, mode, streams, repetition, result)
 
 
 def _plan(
@@ -113,17 +115,6 @@ def _plan(
         watched=server.watched,
         front_core=server.front_core,
     )
-
-
-def _load(plan: LoadPlan, cores: Cores | None) -> LoadResult:
-    """Run the load generator in a process of its own, on its core; raises ServerFailed."""
-    argv = [sys.executable, "-m", "benchmarks.load"]
-    if cores is not None:
-        argv += ["--core", str(cores.load)]
-    done = subprocess.run(argv, input=msgspec.json.encode(plan), stdout=subprocess.PIPE, cwd=ROOT)
-    if done.returncode:
-        raise ServerFailed(f"the load generator exited with {done.returncode}")
-    return msgspec.json.decode(done.stdout, type=LoadResult)
 
 
 def _facts(options: Options, cores: Cores | None) -> dict[str, str]:

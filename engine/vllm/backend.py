@@ -23,6 +23,7 @@ from engine.vllm.metrics import EngineCollector, LoadRecorder
 from engine.vllm.outlooks import Outlooks
 from engine.vllm.prompts import Prompts
 from engine.vllm.rendering import Rendering
+from engine.vllm.retention import RetentionCounts
 from engine.vllm.serving import Serving, refusals, serve
 from engine.vllm.silence import end_when_silent
 from engine.vllm.translate import dead, generating
@@ -44,7 +45,6 @@ class VllmEngine:
         self._llm: AsyncLLM | None = None
         self._chat: ChatBackend | None = None
         self._completion: CompletionBackend | None = None
-        self._outlooks = Outlooks(config.name)
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._prompts: Prompts | None = None
         self._fetching = Fetching(
@@ -62,6 +62,8 @@ class VllmEngine:
         self.died = asyncio.Event()
         self._vllm_metrics = EngineCollector(config.name)
         self.collector: Collector = self._vllm_metrics
+        counts = RetentionCounts(self._vllm_metrics.registry)
+        self._outlooks = Outlooks(config.name, counts.take)
 
     async def start(self) -> None:
         """Load the model and answer a first token. Raises StartFailed."""

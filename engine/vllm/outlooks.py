@@ -22,11 +22,13 @@ Utility: TypeAlias = Callable[[str, list[Outlook]], Awaitable[Any]]
 class Outlooks:
     """Outlooks that wait to be sent: of every session the newest only.
 
-    While one batch is with the core, whatever comes meanwhile goes with the next.
+    While one batch is with the core, whatever comes meanwhile goes with the next. `heard` is told
+    what the core answers: how retention stands.
     """
 
-    def __init__(self, engine: str) -> None:
+    def __init__(self, engine: str, heard: Callable[[Any], None]) -> None:
         self._engine = engine
+        self._heard = heard
         self._waiting: OrderedDict[str, Outlook] = OrderedDict()
         self._some = asyncio.Event()
         self._ended = False
@@ -44,9 +46,11 @@ class Outlooks:
     async def send(self, utility: Utility) -> None:
         """Send what comes until the core is gone, or says that it can't take it."""
         try:
+            # Nothing is known at first; but a counter that is not seen at 0 has never grown.
+            self._heard(await utility("agent_expect", []))
             while True:
                 await self._some.wait()
-                await utility("agent_expect", self._batch())
+                self._heard(await utility("agent_expect", self._batch()))
         except EngineDeadError:
             pass  # whoever generates is told so; here nobody waits for anything
         except Exception as error:  # a scheduler of the operator's own may know no outlooks

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import sys
-import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from engine.config import EngineConfig
 from engine.protocol import Engine
 from gateway.app import Gateway
 from gateway.config import GatewayConfig
+from tests.parts.forked import no_errors_of_warnings
 from tests.parts.served import listening
 
 DEMO = str(Path(models.__file__).parent / "demo")
@@ -74,10 +74,7 @@ async def house(config: GatewayConfig, *engines: EngineConfig) -> AsyncGenerator
     """Start engines and gateway, and serve on a port of the system's choice."""
     gateway = Gateway(config, [build(engine) for engine in engines], TOKEN)
     async with AsyncExitStack() as stack:
-        with warnings.catch_warnings():
-            # Engine processes are forked and inherit the filters: a warning inside vLLM would
-            # become an error there.
-            warnings.simplefilter("default")
+        with no_errors_of_warnings():
             await stack.enter_async_context(gateway.running())
         server = await stack.enter_async_context(listening(gateway))
         stack.push_async_callback(gateway.stop)

@@ -28,6 +28,7 @@ from vllm.v1.kv_offload.cpu.spec import CPUOffloadingSpec
 from vllm.v1.metrics.loggers import PrometheusStatLogger, StatLoggerBase
 from vllm.v1.metrics.stats import IterationStats, SchedulerStats
 
+from engine.vllm.plugin import scheduler
 from engine.vllm.serving import UNSERVED
 from gateway.conversation import is_opaque
 
@@ -72,6 +73,7 @@ def test_the_minor_version_is_the_one_this_was_written_for() -> None:
         (Scheduler.reset_prefix_cache, set()),
         (KVCacheCoordinator.get_blocks, {"request_id"}),
         (AsyncMPClient.call_utility_async, {"method"}),
+        (AsyncMPClient.call_utility_all_async, {"method"}),
         (CPUOffloadingSpec.__init__, {"config"}),
         (CPUOffloadingSpec.get_worker, {"kv_caches"}),
         (OffloadingWorker.submit_store, {"job_id", "src_spec", "dst_spec"}),
@@ -125,3 +127,20 @@ def test_blocks_are_handed_out_at_the_one_door_that_retention_watches() -> None:
 
 def test_a_word_to_the_engines_core_is_a_method_of_its_process() -> None:
     assert "getattr(self, method_name)" in inspect.getsource(EngineCoreProc)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("agent_expect", ["outlooks"]),
+        ("agent_has_room", ["session", "tokens"]),
+        ("agent_stats", []),
+    ],
+)
+def test_our_words_are_methods_of_the_core_once_the_scheduler_is_loaded(
+    word: str, told: list[str]
+) -> None:
+    """vLLM loads the plugin by the scheduler's name, and by that alone."""
+    method = getattr(EngineCoreProc, word)
+    assert method.__module__ == scheduler.__name__
+    assert list(inspect.signature(method).parameters)[1:] == told

@@ -1,6 +1,5 @@
 """What the KV cache gives up comes back from host memory: on the real engine, by its counters."""
 
-import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -13,6 +12,7 @@ from engine.config import EngineConfig
 from engine.errors import StartFailed
 from engine.vllm.backend import VllmEngine
 from engine.vllm.launch import engine_args
+from tests.parts.forked import no_errors_of_warnings
 
 SESSIONS = 6
 
@@ -21,9 +21,7 @@ SESSIONS = 6
 async def running(config: EngineConfig) -> AsyncGenerator[VllmEngine]:
     """The engine, started."""
     engine = VllmEngine(config)
-    with warnings.catch_warnings():
-        # Its processes are forked and inherit the filters.
-        warnings.simplefilter("default")
+    with no_errors_of_warnings():
         await engine.start()
     try:
         yield engine
@@ -61,7 +59,8 @@ async def test_a_context_that_was_given_up_comes_back_from_host_memory_unchanged
 
 async def test_a_context_is_fetched_before_its_session_returns() -> None:
     """Where second turns find theirs: nowhere, in host memory, at hand."""
-    nowhere, in_host, fetched = [await play(variant, sessions=2) for variant in VARIANTS]
+    with no_errors_of_warnings():
+        nowhere, in_host, fetched = [await play(variant, sessions=2) for variant in VARIANTS]
 
     assert nowhere.at_hand == nowhere.from_host == 0
     assert in_host.at_hand == 0 < in_host.from_host

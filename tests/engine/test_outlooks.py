@@ -12,21 +12,25 @@ from engine.vllm.outlooks import Outlooks
 
 
 class Core:
-    """Takes batches when the test lets it."""
+    """Takes batches when the test lets it; what it answers is heard."""
 
     def __init__(self) -> None:
+        self.heard: list[int] = []
         self.batches: list[list[Outlook]] = []
         self.free = asyncio.Event()
         self.asked = asyncio.Event()
         self.error: Exception | None = None
 
-    async def utility(self, name: str, batch: list[Outlook]) -> None:
+    async def utility(self, name: str, batch: list[Outlook]) -> int:
         assert name == "agent_expect"
+        if not batch:
+            return 0
         self.batches.append(batch)
         self.asked.set()
         await self.free.wait()
         if self.error is not None:
             raise self.error
+        return len(self.batches)
 
     async def batch(self) -> list[Outlook]:
         """The next one."""
@@ -48,7 +52,8 @@ async def sending(outlooks: Outlooks, core: Core) -> AsyncGenerator[asyncio.Task
 
 
 async def test_what_comes_while_a_batch_is_with_the_core_goes_with_the_next() -> None:
-    outlooks, core = Outlooks("zero"), Core()
+    core = Core()
+    outlooks = Outlooks("zero", core.heard.append)
     async with sending(outlooks, core):
         outlooks.take(Outlook("a", "away"))
         assert await core.batch() == [Outlook("a", "away")]
@@ -57,10 +62,12 @@ async def test_what_comes_while_a_batch_is_with_the_core_goes_with_the_next() ->
         assert len(core.batches) == 1
         core.free.set()
         assert await core.batch() == [Outlook("a", "coming"), Outlook("b", "done")]
+        assert core.heard[:2] == [0, 1]  # before anything was known, and with the first batch
 
 
 async def test_of_too_many_sessions_those_told_of_longest_ago_are_dropped() -> None:
-    outlooks, core = Outlooks("zero"), Core()
+    core = Core()
+    outlooks = Outlooks("zero", core.heard.append)
     for number in range(9000):
         outlooks.take(Outlook(f"{number}", "away"))
     core.free.set()
@@ -75,7 +82,8 @@ async def test_of_too_many_sessions_those_told_of_longest_ago_are_dropped() -> N
 async def test_a_core_that_is_gone_or_takes_none_ends_the_sending_without_an_error(
     error: Exception,
 ) -> None:
-    outlooks, core = Outlooks("zero"), Core()
+    core = Core()
+    outlooks = Outlooks("zero", core.heard.append)
     core.error = error
     core.free.set()
     async with sending(outlooks, core) as task, asyncio.timeout(5):

@@ -146,7 +146,7 @@ def test_an_emptied_cache_is_forgotten() -> None:
     rig.turn("a", A)
 
     assert rig.scheduler.reset_prefix_cache()
-    assert rig.scheduler.keeper.stats()["claimed"] == 0
+    assert rig.scheduler.keeper.stats()["held"] == 0
     assert rig.turn("a", A) == 0
     rig.check_blocks()
 

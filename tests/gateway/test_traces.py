@@ -12,15 +12,13 @@ from pydantic import ValidationError
 
 from engine.errors import EngineDead
 from gateway.config import TracingConfig
-from telemetry.tracers import tracer
-from telemetry.tracing import continued
 from tests.parts.collector import Collector, Seen, collecting
 from tests.parts.engine import ScriptedEngine
 from tests.parts.loop import ANSWER, SERVER
 from tests.parts.scripts import call, text, turn
 from tests.parts.served import Served, served
 from tests.tools_service.tool_stand_ins import Trial, stand
-from tools_service.errors import ConfigError, Transient
+from tools_service.errors import Transient
 from tools_service.service import running
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -211,43 +209,7 @@ sys.exit("opentelemetry.sdk" in sys.modules)
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-def test_an_endpoint_without_the_library_stops_the_start_and_names_the_remedy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "telemetry.otel", None)  # as if it could not be imported
-    with pytest.raises(ValueError, match=r"roundhouse\[otel\]"):
-        tracer("gateway", "http://127.0.0.1:9")
-    with pytest.raises(ConfigError, match=r"roundhouse\[otel\]"):
-        stand(tracing={"endpoint": "http://127.0.0.1:9"})
-
-
-def test_the_variable_that_everybody_knows_turns_tracing_on() -> None:
-    off = tracer("gateway", None, env={"OTEL_EXPORTER_OTLP_ENDPOINT": ""})
-    on = tracer("gateway", None, env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
-    assert (type(off).__name__, type(on).__name__) == ("Untraced", "Otel")
-
-
 @pytest.mark.parametrize("endpoint", ["collector:4318", "http://user:key@collector:4318"])
 def test_an_endpoint_is_a_url_without_a_password(endpoint: str) -> None:
     with pytest.raises(ValidationError):
         TracingConfig(endpoint=endpoint)
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "",
-        "nonsense",
-        f"{CALLER}-more",
-        CALLER.upper(),
-        "ff" + CALLER[2:],
-        "00-" + "0" * 32 + CALLER[35:],
-        CALLER[:36] + "0" * 16 + CALLER[52:],
-    ],
-)
-def test_a_traceparent_that_breaks_the_rules_begins_a_new_trace(header: str) -> None:
-    assert continued({"traceparent": header}) is None
-
-
-def test_a_later_version_of_traceparent_may_say_more() -> None:
-    assert continued({"traceparent": f"cc{CALLER[2:]}-more"}) == CALLER.split("-")[1]

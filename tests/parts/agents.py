@@ -16,6 +16,8 @@ Style: TypeAlias = Literal["plain", "parts", "absent", "reserialised", "text"]
 Message: TypeAlias = dict[str, Any]
 STYLES: tuple[Style, ...] = ("plain", "parts", "absent", "reserialised", "text")
 
+SYSTEM, QUESTION = "You are an expert.", "What is X?"
+
 _answers = itertools.count()
 
 
@@ -121,3 +123,12 @@ class Agent:
             arguments = json.dumps(dict(ordered), separators=(",", ":"))
         function = {"arguments": arguments, "name": call.name}
         return {"type": "function", "function": function, "id": call.id}
+
+
+def agents(count: int, style: Style = "plain") -> list[Agent]:
+    """Agents with the same prompts at one gateway."""
+    recognition = Recognition()
+    made = [Agent(recognition, style) for _ in range(count)]
+    for agent in made:
+        agent.begin(SYSTEM, QUESTION)
+    return made

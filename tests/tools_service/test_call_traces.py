@@ -1,6 +1,7 @@
 """The tools service's part of a trace, as other MCP clients and servers see it."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,7 @@ from mcp_types import RequestParamsMeta
 from tests.parts.collector import collecting
 from tests.tools_service.tool_stand_ins import Trial, stand
 from tests.tools_service.upstream_stand_ins import front, stdio
+from tools_service.errors import ConfigError
 from tools_service.service import running
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -113,3 +115,11 @@ async def test_a_share_of_none_records_nothing() -> None:
         async with running(tools.parts) as url, Client(f"{url}/mcp") as client:
             await client.call_tool("calculate", {"expression": "1 + 1"})
     assert seen.spans == []
+
+
+def test_an_endpoint_without_the_library_stops_the_service_and_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "telemetry.otel", None)  # as if it could not be imported
+    with pytest.raises(ConfigError, match=r"roundhouse\[otel\]"):
+        stand(tracing={"endpoint": "http://127.0.0.1:9"})

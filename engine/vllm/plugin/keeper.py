@@ -20,6 +20,7 @@ _MOST_DISOWNED = 1024
 # How long an order is good: values change over seconds, and ranking a session takes microseconds.
 _RANK_S = 0.25
 _RANK_PER_CHAIN_S = 0.005
+_HELD_S = 0.1  # how long a count of all blocks is good: it takes 5 us a thousand
 
 Blocks = Chain[KVCacheBlock]
 _STANDS = ("done", "nobody", "aside", "away", "queued")
@@ -41,6 +42,7 @@ class Keeper:
         """Blocks given up, by how their session stood."""
         self.returned = 0
         """Blocks that were given up before their session came back for them."""
+        self._held, self._held_until_s = 0, float("-inf")
         self._enabled = enabled and pool.enable_caching
         self._pool = pool
         self._claims = [0] * pool.num_gpu_blocks
@@ -130,7 +132,8 @@ class Keeper:
         kept = {
             block.block_id
             for chain in joined.from_iterable(self._chains.values())
-            if rank(chain, now, start + more * chain.tokens) >= own
+            if (chain.session is session and chain.is_newest)
+            or rank(chain, now, start + more * chain.tokens) >= own
             for block, content in zip(chain.blocks, chain.hashes, strict=True)
             if block.block_hash is content and not block.ref_cnt
         }
@@ -145,20 +148,22 @@ class Keeper:
         self._order.clear()
 
     def counts(self) -> dict[str, int]:
-        """What was given up so far, in blocks, and for how many sessions account is kept."""
+        """Blocks given up so far, blocks held, and sessions of which account is kept."""
+        now = self.clock()
+        if now >= self._held_until_s:
+            self._held = len(self._claims) - self._claims.count(0)
+            self._held_until_s = now + _HELD_S
         return {
             "sessions": len(self._sessions),
+            "held": self._held,
             "returned": self.returned,
             **{f"evicted_{stand}": self.evicted[stand] for stand in _STANDS},
         }
 
     def stats(self) -> dict[str, int]:
-        """The same, and how many contexts and blocks are accounted for; looks at all of them."""
-        return {
-            **self.counts(),
-            "chains": sum(map(len, self._chains.values())),
-            "claimed": sum(1 for claims in self._claims if claims),
-        }
+        """The same, counted anew, and how many contexts are accounted for."""
+        self._held_until_s = float("-inf")
+        return {**self.counts(), "chains": sum(map(len, self._chains.values()))}
 
     # Who goes.
 
