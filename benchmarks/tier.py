@@ -48,9 +48,7 @@ class Found:
 def markdown(found: Sequence[tuple[Variant, Found]], facts: dict[str, str]) -> str:
     """The report."""
     head = ["engine", "prompt tokens", "at hand", "in host memory", "computed"]
-    lines = [
-        [v.name, *map(str, (f.prompt, f.at_hand, f.from_host, f.computed))] for v, f in found
-    ]
+    lines = [[v.name, *map(str, (f.prompt, f.at_hand, f.from_host, f.computed))] for v, f in found]
     title = "# Where contexts are found that the KV cache had given up"
     return "\n\n".join([title, listing(facts), table(head, lines)]) + "\n"
 

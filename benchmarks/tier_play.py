@@ -39,21 +39,23 @@ def config(host_memory_gib: float, **args: object) -> EngineConfig:
 
 
 async def play(variant: Variant, sessions: int) -> Found:
-    """Start an engine, let sessions go, others come, and the first return."""
+    """Start an engine and play on it."""
     engine = VllmEngine(config(variant.host_memory_gib))
     await engine.start()
     try:
-        return await _play(engine, variant, sessions)
+        return await returning(engine, variant, sessions)
     finally:
         await engine.close()
 
 
-async def _play(engine: VllmEngine, variant: Variant, sessions: int) -> Found:
+async def returning(engine: VllmEngine, variant: Variant, sessions: int) -> Found:
+    """Let sessions go, others come and push them out, and the first return."""
     names = NAMES[:sessions]
     asked = {name: [_user(f"{name} and two? " + "What is two and three? " * 31)] for name in names}
     said = {name: (await chat(engine, name, asked[name]))[0] for name in names}
     for number in range(OTHERS):
         await other(engine, number, 0)
+    for number in range(OTHERS):  # not before: the finished would go first, and nobody else
         engine.expect(Outlook(f"other-{number}", "done"))
     if variant.is_told:
         await _foretell(engine, names, is_fetched=bool(variant.host_memory_gib))

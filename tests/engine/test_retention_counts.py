@@ -5,11 +5,12 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
+from benchmarks.tier_play import BLOCK, config, counted
 from engine.outlook import Outlook
 from engine.protocol import Engine
 from engine.vllm.backend import VllmEngine
 from engine.vllm.retention import RetentionCounts
-from tests.engine.test_host_memory import BLOCK, SESSIONS, config, counted, running, second_turns
+from tests.engine.test_host_memory import SESSIONS, running, second_turns
 
 STANDS = ("done", "nobody", "aside", "away", "queued")
 NAMES = {
@@ -49,7 +50,7 @@ async def test_after_pressure_the_metrics_say_what_the_core_has_counted() -> Non
         await until(engine, {**nothing, "returned": 0, "held": 0, "sessions": 0})
 
         found = await second_turns(engine)
-        engine.expect(Outlook("s0", "coming"))
+        engine.expect(Outlook("other-0", "coming"))
         stats = await engine._llm.engine_core.call_utility_async("agent_stats")
         del stats["chains"]
         await until(engine, stats)
