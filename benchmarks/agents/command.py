@@ -81,6 +81,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         default=default.scale,
         help="real tokens in a simulated one",
     )
+    add(
+        "--hidden",
+        type=_share,
+        default=default.hidden,
+        help="the share of tools' calls that run within a request and leave the context with it",
+    )
     add("--quick", action="store_true", help="few runs of few sessions, to see that it works")
     add("--jobs", type=positive, default=os.cpu_count(), help="processes at a time")
     add(
@@ -117,6 +123,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: a share is from 0 to 1")
+    return share
+
+
 def _main(args: argparse.Namespace) -> None:
     extent = _QUICK if args.quick else _WHOLE
     given = {
@@ -130,7 +143,14 @@ def _main(args: argparse.Namespace) -> None:
         human_s=args.human_s,
     )
     workload = Workload(
-        args.card, args.model, args.trace, args.loop, extent.sessions, bounds, args.scale
+        card=args.card,
+        model=args.model,
+        trace=args.trace,
+        loop=args.loop,
+        sessions=extent.sessions,
+        bounds=bounds,
+        scale=args.scale,
+        hidden=args.hidden,
     )
     seeds = range(1, extent.seeds + 1)
     matrix = Matrix(extent.policies, extent.caps, extent.loads, seeds)
@@ -166,7 +186,8 @@ def _facts(rows: list[Row], workload: Workload, processes: int) -> dict[str, str
         f"{costs.clock().prefill_s(80_000):.1f} s",
         "sessions": f"{workload.sessions} in every run, {turns:.0f} turns, "
         + (f"recorded ({Path(workload.trace).name})" if workload.trace else "generated")
-        + f"; gaps of at most {bounds.tool_s:g} s for tools and {bounds.human_s:g} s for people",
+        + f"; gaps of at most {bounds.tool_s:g} s for tools and {bounds.human_s:g} s for people"
+        + (f"; {workload.hidden:.0%} of the tools' calls within a request" * bool(workload.hidden)),
         "load": f"{workload.loop} loop; the sessions' own contexts, averaged over their time, and "
         "once the prefix, over the pool",
         "seeds": f"{len({row.seed for row in rows})}; all policies play the same sessions; "

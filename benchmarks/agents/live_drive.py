@@ -102,7 +102,8 @@ async def drive(url: str, load: Load) -> Outcome:
     """Play all sessions of a load. Raises ExceptionGroup of AskFailed and of aiohttp's errors."""
     left = iter(sessions(load))
     asked: list[Asked] = []
-    connector = aiohttp.TCPConnector(limit=load.live)
+    # A connection kept for later may be closed by the gateway just when it is used again.
+    connector = aiohttp.TCPConnector(limit=load.live, force_close=True)
     timeout = aiohttp.ClientTimeout(_TIMEOUT_S)
     async with aiohttp.ClientSession(url, connector=connector, timeout=timeout) as http:
         before = await _counters(http)

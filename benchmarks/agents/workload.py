@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from benchmarks.agents.costs import CARDS, MODELS, Costs
 from benchmarks.agents.generator import sessions
+from benchmarks.agents.hidden import hide
 from benchmarks.agents.sessions import PREFIX, Bounds, Script, mean_context, spent_s
 from benchmarks.agents.trace import BadTrace, read
 
@@ -30,6 +31,8 @@ class Workload:
     bounds: Bounds = field(default_factory=Bounds)
     scale: int = 32
     """Real tokens that one simulated token stands for."""
+    hidden: float = 0.0
+    """The share of tools' calls that run within a request, where the client never sees them."""
 
     @property
     def is_open(self) -> bool:
@@ -43,21 +46,10 @@ class Workload:
 
     def scripts(self, seed: int) -> list[Script]:
         """The sessions, in their order. Raises BadTrace."""
-        longest = min(self.bounds.longest, self.costs.pool // _POOL_SHARE)
-        bounds = replace(self.bounds, longest=longest)
-        if self.trace is None:
-            usable = filter(None, map(bounds.cut, sessions(seed)))
-            return list(islice(usable, self.sessions))
-        recorded = list(filter(None, map(bounds.cut, read(Path(self.trace)))))
-        if not recorded:
-            raise BadTrace(
-                f"{self.trace}: no session has {bounds.least_turns} turns and contexts of at "
-                f"most {longest} tokens; take a card or a model with a larger pool"
-            )
-        random.Random(seed).shuffle(recorded)
-        # A session that is played again shares no token with the first time.
-        again = -(-self.sessions // len(recorded))
-        return (recorded * again)[: self.sessions]
+        return [
+            hide(script, self.hidden, random.Random(f"hidden-{seed}-{number}"))
+            for number, script in enumerate(self._scripts(seed))
+        ]
 
     def live(self, load: float, scripts: Sequence[Script]) -> int:
         """How many sessions at once make the load: their own tokens, and the prefix once, over
@@ -75,3 +67,20 @@ class Workload:
             now += rng.expovariate(live / mean_s)
             starts.append(now)
         return starts
+
+    def _scripts(self, seed: int) -> list[Script]:
+        longest = min(self.bounds.longest, self.costs.pool // _POOL_SHARE)
+        bounds = replace(self.bounds, longest=longest)
+        if self.trace is None:
+            usable = filter(None, map(bounds.cut, sessions(seed)))
+            return list(islice(usable, self.sessions))
+        recorded = list(filter(None, map(bounds.cut, read(Path(self.trace)))))
+        if not recorded:
+            raise BadTrace(
+                f"{self.trace}: no session has {bounds.least_turns} turns and contexts of at "
+                f"most {longest} tokens; take a card or a model with a larger pool"
+            )
+        random.Random(seed).shuffle(recorded)
+        # A session that is played again shares no token with the first time.
+        again = -(-self.sessions // len(recorded))
+        return (recorded * again)[: self.sessions]

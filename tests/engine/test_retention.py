@@ -141,6 +141,22 @@ def test_what_a_session_has_gone_on_from_otherwise_goes_before_all_that_are_away
     assert rig.turn("b", tokens(80, "b")) == 80 - BLOCK
 
 
+def test_hidden_ends_go_first_also_after_one_of_them_has_gone() -> None:
+    """What was left of a context whose hidden end had gone was taken for a second conversation's
+    beginning, so that from then on the session's hidden ends were kept like its context."""
+    rig = Rig(AgentScheduler, 60)
+    rig.turn("b", tokens(80, "b"))
+    rig.expect(Outlook("b", "away", expected_s=(900.0, 900.0)))
+    seen = tokens(20, "a")
+    for turn, hidden in enumerate((40, 40, 40, 20)):
+        seen = seen + tokens(20, f"seen {turn}")
+        rig.turn("a", seen + tokens(hidden, f"hidden {turn}"))
+    fill(rig, 1, 40)
+
+    assert rig.turn("b", tokens(80, "b")) == 80 - BLOCK
+    assert rig.turn("a", seen) == len(seen) - BLOCK
+
+
 def test_an_emptied_cache_is_forgotten() -> None:
     rig = Rig(AgentScheduler, 40)
     rig.turn("a", A)

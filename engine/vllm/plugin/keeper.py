@@ -85,7 +85,7 @@ class Keeper:
             old.is_newest = False
         known: list[object] = []
         is_parallel = False
-        for old in chains:
+        for old in reversed(chains):
             if _extends(old.blocks, blocks, blocks[-1].block_hash):
                 chains.remove(old)  # cut off before it got as far as the turn before
                 chains.append(old)
@@ -94,7 +94,8 @@ class Keeper:
             if _extends(blocks, old.blocks, old.hashes[-1]):
                 chains.remove(old)
                 known = old.hashes
-                is_parallel = old.is_parallel or old is not newest
+                # Of a context that was cut, what is left may be the beginning of any other.
+                is_parallel = old.is_parallel or (old is not newest and not old.is_cut)
                 old.blocks, old.hashes = [], []  # the order may still name it
                 break
         for block in blocks[len(known) :]:
@@ -215,6 +216,7 @@ class Keeper:
                     claims[block.block_id] = 0
                     mine.append(block)
             left -= 1
+        chain.is_cut |= left < len(blocks)
         del blocks[left:], hashes[left:]
         self._queue.remove_n(mine)
         taken += mine

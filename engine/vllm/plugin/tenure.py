@@ -78,6 +78,8 @@ class Chain(Generic[T]):
     """Whether it is the session's newest context."""
     is_parallel: bool = False
     """Whether the session has come back to it from another: it has several conversations."""
+    is_cut: bool = False
+    """Whether its end was given up."""
 
 
 def rank(chain: Chain[T], now: float, cost_per_token: float) -> tuple[int, float]:

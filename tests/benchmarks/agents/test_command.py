@@ -38,6 +38,7 @@ def test_the_command_plays_reports_and_goes_on_where_it_was(tmp_path: Path) -> N
         (["--loads", "0"], "loads are numbers above 0"),
         (["--seeds", "no"], "must be a whole number above 0"),
         (["--tool-s", "-1"], "seconds are 0 or more"),
+        (["--hidden", "1.5"], "a share is from 0 to 1"),
         (["--trace", "/nowhere.csv"], "/nowhere.csv"),
     ],
 )
