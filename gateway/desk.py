@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+
+import msgspec
 
 from engine.protocol import Engine
 from gateway.admission import Queue
@@ -24,8 +25,7 @@ from gateway.turns import Turns
 from gateway.wire import TIERS, ApiRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """A request with all that is known of it before it is served."""
 
     request: ApiRequest
@@ -43,8 +43,7 @@ class Asked:
         return self.entry.id
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(msgspec.Struct, frozen=True):
     """An admitted request: whose it is, where it runs, and what comes of it.
 
     `events` come after `first`, end with `Finished` and raise GatewayError and EngineError.

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import msgspec
+
 from gateway.admission import Queue
 from gateway.errors import Stopping
 from gateway.program import Program, Rule, Used
@@ -19,8 +21,7 @@ def _nobody_asks(_: Hashable) -> None:
     """For a gate by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wants:
+class Wants(msgspec.Struct, frozen=True):
     """Who asks for a turn, and for how much."""
 
     key: Hashable

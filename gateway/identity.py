@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from gateway.config import SessionsConfig
 from gateway.conversation import Messages
 from gateway.errors import BadRequest
@@ -25,8 +27,7 @@ By: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """What a request says: names its client gave, and the conversation.
 
     `tenant` is a digest of the API key: the same session id under two keys is two sessions.
@@ -48,8 +49,7 @@ class Claim:
     choices: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who a request belongs to, as recognised `by` something."""
 
     tenant: str

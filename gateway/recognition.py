@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from engine.types import ToolCall
 from gateway.conversation import (
     Call,
@@ -54,8 +56,7 @@ class Trace:
     """The ends at which the session stands now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recognised:
+class Recognised(msgspec.Struct, frozen=True):
     """A request and whose it is; `digests` are its messages' where they had to be made."""
 
     identity: Identity
@@ -65,8 +66,7 @@ class Recognised:
     """Whether this is the first that is seen of a sub-agent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """The answer to a request; `text` is None where several were given."""
 
     id: str

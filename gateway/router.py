@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+import msgspec
+
 KV_FULL = 0.95
 # Engines whose load is so near the least are alike, and the one with the prefix is taken.
 NEAR = 1.1
@@ -26,8 +28,7 @@ class Standing(IntEnum):
         return self <= Standing.EJECTED
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """An engine that serves the asked model.
 
     `in_flight` counts this gateway's own requests, `reported` all that the engine has said to run

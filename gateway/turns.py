@@ -1,9 +1,9 @@
 """The way of one admitted request: as the model knows the conversation, with or without tools."""
 
-import dataclasses
 from collections.abc import AsyncGenerator
-from functools import cache
 from typing import cast
+
+from msgspec import structs
 
 from engine.types import Call
 from gateway.errors import BadRequest, ToolsDown
@@ -21,7 +21,6 @@ class Turns:
     def __init__(self, context: LoopContext, client: ToolClient | None) -> None:
         self._context = context
         self._client = client
-        self._turns = cache(context.metrics.turns.labels)
 
     async def begin(
         self, engine: Placed, request: ApiRequest, session: Session, answer_id: str
@@ -50,7 +49,7 @@ class Turns:
             request.include_usage,
         )
         events = engine.generate(call)
-        self._turns(engine.name).inc()
+        self._context.metrics.turns.labels(engine.name).inc()
         return cast("AsyncGenerator[TurnEvent, None]", events)
 
     def _restored(self, request: ApiRequest, session: Session) -> ApiRequest:
@@ -61,7 +60,7 @@ class Turns:
         if not restored:
             return request
         self._context.metrics.restored.inc(restored)
-        return dataclasses.replace(request, body={**request.body, "messages": whole})
+        return structs.replace(request, body={**request.body, "messages": whole})
 
     async def _offered(
         self, request: ApiRequest, wanted: ServerTools, tenant: str

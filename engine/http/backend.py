@@ -5,10 +5,10 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 

@@ -4,9 +4,9 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
 from typing import Protocol
+
+import msgspec
 
 from engine.errors import EngineError
 from engine.types import Delta, Endpoint, Finished, Passed, ToolCall
@@ -71,8 +71,7 @@ class Body(Protocol):
         """The answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visited:
+class Visited(msgspec.Struct, frozen=True):
     """A request with its visitor, and when it came."""
 
     asked: Asked
@@ -97,9 +96,6 @@ class Generation:
         self._door = door
         self._desk = desk
         self._metrics = metrics
-        # Looking a label up costs Prometheus' library a lock and more; engines and ends are few.
-        self._ended = cache(metrics.requests.labels)
-        self._tokens = cache(metrics.tokens.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; it ends in exactly one outcome."""
@@ -125,7 +121,7 @@ class Generation:
             await _tell(exchange, failure, answer_id)
         finally:
             self._door.timeline.close(entry, outcome, failure)
-            self._ended(self._endpoint, outcome).inc()
+            self._metrics.requests.labels(self._endpoint, outcome).inc()
             took_s = time.perf_counter() - arrived_s
             self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
             trail.end(outcome, exchange.status)
@@ -241,9 +237,10 @@ class Generation:
 
     async def _count(self, visited: Visited, engine: str, event: Finished) -> None:
         usage = event.usage
-        self._tokens(engine, "prompt").inc(usage.prompt_tokens)
-        self._tokens(engine, "cached").inc(usage.cached_tokens)
-        self._tokens(engine, "completion").inc(usage.completion_tokens)
+        tokens = self._metrics.tokens
+        tokens.labels(engine, "prompt").inc(usage.prompt_tokens)
+        tokens.labels(engine, "cached").inc(usage.cached_tokens)
+        tokens.labels(engine, "completion").inc(usage.completion_tokens)
         spent = usage.prompt_tokens + usage.completion_tokens
         await self._door.limits.charge(visited.grant, spent)
 
