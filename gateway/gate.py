@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 import msgspec
 
@@ -71,11 +72,10 @@ class Gate:
         self._closed = False
         self._set_aside = set_aside
 
-    @asynccontextmanager
-    async def turn(self, engine: str, capacity: int, wants: Wants) -> AsyncGenerator["Pass"]:
+    def turn(self, engine: str, capacity: int, wants: Wants) -> "Pass":
         """Hold the right to a turn on an engine whose pool has so many tokens (0: not known).
 
-        Raises:
+        Raises, when it is entered:
             Overloaded: too many wait, or it would wait longer than its client.
             Stopping: the gateway is shutting down.
         """
@@ -88,12 +88,7 @@ class Gate:
             program = Program(wants.key, wants.tenant, wants.started_s)
             door.programs[wants.key] = program
         program.rank, program.weight = wants.rank, wants.weight
-        held = Pass(self, door, program, wants)
-        await held.enter(int(wants.size / door.chars_per_token))
-        try:
-            yield held
-        finally:
-            held.leave()
+        return Pass(self, door, program, wants)
 
     def expect(self, engine: str, key: Hashable, away_s: tuple[float, float]) -> None:
         """The program's tools are expected to take so long in all."""
@@ -236,12 +231,14 @@ class Pass:
     _began_s: float = 0.0
     _first_s: float = 0.0
 
-    async def enter(self, tokens: int) -> None:
-        """Wait for a turn of about so many tokens."""
+    async def __aenter__(self) -> Self:
+        """Wait for a turn of about as many tokens as the request's bytes make."""
         asked_s = self.gate.clock()
+        tokens = int(self.wants.size / self.door.chars_per_token)
         await self.gate.wait(self.door, self.program, tokens, self.wants)
         self._began_s = self.gate.clock()
         self.waited_s = self._began_s - asked_s
+        return self
 
     def begins(self) -> None:
         """The first event has come."""
@@ -253,7 +250,12 @@ class Pass:
         if used is not None and used.cached is not None:
             self.door.set.measure(used.prompt - used.cached, self._first_s - self._began_s)
 
-    def leave(self) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         """The turn has ended."""
         if self.away_s is not None:
             self.door.set.expect(self.program, self.away_s)

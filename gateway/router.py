@@ -92,7 +92,7 @@ def explain(
         return "home"
     if home is not None:
         return MOVED + ("failed" if home in failed else _unfit(home, candidates))
-    if len(candidates) == 1:
+    if len(candidates) <= 1:
         return "only"
     has_prefix = any(c.has_prefix for c in candidates if c.name == picked)
     return "prefix" if has_prefix else "fewest_programs"

@@ -153,7 +153,7 @@ class Generating:
         self._span = span
         self._part = span.child("prefill")
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
     def begins(self, event: Event) -> bool:
@@ -185,7 +185,7 @@ class Generating:
             }
         )
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,

@@ -31,9 +31,9 @@ class Turns:
         """
         messages = request.body.get("messages")
         after = messages[-1] if isinstance(messages, list) and messages else None
-        if isinstance(messages, list):
+        if isinstance(messages, list) and self._context.history.has_any:
             await self._context.history.fetch(session.tenant, messages)
-        request = self._restored(request, session)
+            request = self._restored(request, session, messages)
         if request.server_tools is not None:
             offered = await self._offered(request, request.server_tools, session.tenant)
             job = Job(engine, request, session, answer_id, after)
@@ -52,10 +52,9 @@ class Turns:
         self._context.metrics.turns.labels(engine.name).inc()
         return cast("AsyncGenerator[TurnEvent, None]", events)
 
-    def _restored(self, request: ApiRequest, session: Session) -> ApiRequest:
-        messages = request.body.get("messages")
-        if not isinstance(messages, list):
-            return request
+    def _restored(
+        self, request: ApiRequest, session: Session, messages: list[object]
+    ) -> ApiRequest:
         whole, restored = self._context.history.restore(session.tenant, messages)
         if not restored:
             return request

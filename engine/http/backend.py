@@ -86,6 +86,7 @@ class HttpEngine:
         self.pool = config.pool
         self.spare = config.spare
         self.max_model_len = 0
+        self.takes_outlooks = False
         self.died = asyncio.Event()  # never set: what is away may come back
         self.collector: Collector = CollectorRegistry()
 
