@@ -1,6 +1,7 @@
 """One line a request, for people or as JSON; no bodies unless asked for, and never a secret."""
 
 import io
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from telemetry.logs import HumanFormatter, JsonFormatter, configure
 from telemetry.redact import EXCERPT, MARK, excerpt, redact
 from tests.parts.engine import ScriptedEngine
 from tests.parts.loop import ANSWER, ONE_CALL, SERVER
+from tests.parts.scripts import call, turn
 from tests.parts.served import served
 from tests.parts.tools import ScriptedTool, tools_service
 
@@ -111,6 +113,22 @@ async def test_bodies_that_are_asked_for_are_without_secrets() -> None:
     assert "THESECRET" not in out.getvalue() and MARK in line["body"]
 
 
+@pytest.mark.parametrize("formatter", [HumanFormatter, JsonFormatter])
+async def test_names_that_clients_and_models_choose_are_without_secrets(
+    formatter: type[logging.Formatter],
+) -> None:
+    calls = turn(call(KEY), reason="tool_calls")
+    with written(formatter()) as out:
+        async with tools_service(ScriptedTool(name=KEY)) as url:
+            engine = ScriptedEngine(calls, ANSWER)
+            async with served(engine, tools={"url": url}) as gateway:
+                for _ in range(2):
+                    assert (await gateway.chat(session_id=KEY, tools=[SERVER])).status == 200
+    assert out.getvalue().count("request ok") == 2
+    assert out.getvalue().count(MARK) >= 3
+    assert "THESECRET" not in out.getvalue()
+
+
 async def test_other_lines_of_a_request_name_its_trace() -> None:
     engine = ScriptedEngine([RuntimeError("a bug")])
     with written(JsonFormatter()) as out:
@@ -131,6 +149,15 @@ def test_a_line_for_people_stays_one_line() -> None:
     assert line == f"2026-01-02 03:04:05,250 {said}"
 
 
+@pytest.mark.parametrize("value", ["1 b=2", "1 b", "x=", '"', "", "1\nb=2", "ü b=2"])
+def test_no_value_looks_like_another_fact(value: str) -> None:
+    record = logging.makeLogRecord({"msg": "m", "levelname": "INFO", "name": "g", "created": 0})
+    record.facts = {"a": value, "c": 3}
+    line = HumanFormatter().format(record)
+    said = json.dumps(value, ensure_ascii=not value.isprintable())
+    assert line.endswith(f" m a={said} c=3")
+
+
 def test_the_configured_form_is_that_of_the_whole_log(capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
@@ -143,8 +170,8 @@ def test_the_configured_form_is_that_of_the_whole_log(capsys: pytest.CaptureFixt
     finally:
         root.handlers[:] = before
         root.setLevel(level)
-    json, plain = capsys.readouterr().err.splitlines()
-    assert msgspec.json.decode(json)["message"] == f"api_key={MARK}"
+    line, plain = capsys.readouterr().err.splitlines()
+    assert msgspec.json.decode(line)["message"] == f"api_key={MARK}"
     assert plain.endswith(" INFO elsewhere: plain")
 
 
