@@ -57,7 +57,7 @@ WHOLE = _page(
 MODELS = _page(msgspec.json.encode({"object": "list", "data": [{"id": MODEL, "object": "model"}]}))
 METRICS = _page(
     b"vllm:num_requests_running 0.0\nvllm:num_requests_waiting 0.0\nvllm:kv_cache_usage_perc 0.1\n"
-    b'vllm:cache_config_info{block_size="16",num_gpu_blocks="40000"} 1.0\n',  # admission wants to know
+    b'vllm:cache_config_info{block_size="16",num_gpu_blocks="40000"} 1.0\n',  # for admission
     b"text/plain",
 )
 OTHER = _page(b'{"status":"ok","version":"0.32.0"}')

@@ -159,8 +159,10 @@ class Gate:
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         door.waiting[program.key].append(granted)
         self.look(door)
+        if granted.done():
+            return
         try:
-            self._refuse_hopeless(door, granted, wants)
+            self._refuse_hopeless(door, wants)
             # Heads must not take the places of those who are admitted.
             with self._queue.aside():
                 async with asyncio.timeout(wants.deadline_s):
@@ -171,9 +173,7 @@ class Gate:
                 raise self._queue.refusal("its time was up before its turn", "deadline") from None
             raise
 
-    def _refuse_hopeless(self, door: _Door, granted: asyncio.Future[None], wants: Wants) -> None:
-        if granted.done():
-            return
+    def _refuse_hopeless(self, door: _Door, wants: Wants) -> None:
         if door.set.waiting > self._most_waiting:
             raise self._queue.refusal(f"{self._most_waiting} programs wait already", "queue_full")
         if wants.deadline_s is not None and self._queue.gap_s * door.set.waiting > wants.deadline_s:
