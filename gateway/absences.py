@@ -48,11 +48,13 @@ class Absences:
         if now > self._found_s + _ORDER_S:
             return
         found = self._found
-        while found and not _is_away(*found[-1], patience_s, now):
-            found.pop()
-        for program, since_s in reversed(found):
-            if _is_away(program, since_s, patience_s, now):
+        for at in range(len(found) - 1, -1, -1):
+            program, since_s = found[at]
+            is_here = program.stand is not Stand.IDLE or program.since_s != since_s
+            if not is_here and program.returns_in_s(now) > patience_s:
                 yield program
+            elif at == len(found) - 1:
+                found.pop()  # or the next head would meet all that have gone before it
 
     def pause(self, now: float) -> None:
         """The last look has let nobody in: the next has time."""
@@ -67,8 +69,3 @@ class Absences:
     def next_s(self) -> float:
         """When another look may find more; infinite if time alone changes nothing."""
         return self._again_s if self._is_owed else self._outlasts_s
-
-
-def _is_away(program: Program, since_s: float, patience_s: float, now: float) -> bool:
-    same = program.stand is Stand.IDLE and program.since_s == since_s
-    return same and program.returns_in_s(now) > patience_s

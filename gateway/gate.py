@@ -131,15 +131,17 @@ class Gate:
 
     def look(self, door: _Door) -> None:
         """Let in whoever may go, and look again when time may have let in the next."""
+        if door.timer is not None:
+            door.timer.cancel()
+            door.timer = None
+        if not door.set.waiting:
+            return
         now = self.clock()
         while (program := door.set.grant(now)) is not None:
             for future in door.waiting.pop(program.key):
                 if not future.done():
                     future.set_result(None)
         self._tell(door)
-        if door.timer is not None:
-            door.timer.cancel()
-            door.timer = None
         if (until := door.set.next_s(now)) is not None:
             loop = asyncio.get_running_loop()
             door.timer = loop.call_later(max(until - now, 1e-3), self.look, door)
