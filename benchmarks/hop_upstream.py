@@ -19,7 +19,7 @@ from benchmarks.hop_peers import MODEL
 _MAX_TOKENS = re.compile(rb'"max_(?:completion_)?tokens":\s*(\d+)')
 _STREAM = re.compile(rb'"stream":\s*true')
 _USAGE = re.compile(rb'"include_usage":\s*true')
-_TEXT = "The quick brown fox jumps over the lazy dog and then sits down to think about it."
+TEXT = "The quick brown fox jumps over the lazy dog and then sits down to think about it."
 
 
 def _json(choice: dict[str, object] | None, usage: int | None, kind: str) -> bytes:
@@ -52,7 +52,7 @@ def _chunk(content: bytes) -> bytes:
 
 KIND = "chat.completion.chunk"
 WHOLE = _page(
-    _json(_choice("stop", message={"role": "assistant", "content": _TEXT}), 24, "chat.completion")
+    _json(_choice("stop", message={"role": "assistant", "content": TEXT}), 24, "chat.completion")
 )
 MODELS = _page(msgspec.json.encode({"object": "list", "data": [{"id": MODEL, "object": "model"}]}))
 METRICS = _page(
