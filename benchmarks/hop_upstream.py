@@ -55,9 +55,10 @@ WHOLE = _page(
     _json(_choice("stop", message={"role": "assistant", "content": TEXT}), 24, "chat.completion")
 )
 MODELS = _page(msgspec.json.encode({"object": "list", "data": [{"id": MODEL, "object": "model"}]}))
+# A cache so large that nobody waits for it: what admission costs is counted, not what it holds.
 METRICS = _page(
     b"vllm:num_requests_running 0.0\nvllm:num_requests_waiting 0.0\nvllm:kv_cache_usage_perc 0.1\n"
-    b'vllm:cache_config_info{block_size="16",num_gpu_blocks="40000"} 1.0\n',  # for admission
+    b'vllm:cache_config_info{block_size="16",num_gpu_blocks="10000000"} 1.0\n',
     b"text/plain",
 )
 OTHER = _page(b'{"status":"ok","version":"0.32.0"}')
