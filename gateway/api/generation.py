@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions and /v1/completions: the hot path, as raw ASGI endpoints."""
+"""POST /v1/chat/completions and /v1/completions: the hot path."""
 
 import logging
 import secrets
@@ -12,15 +12,7 @@ from engine.errors import EngineError
 from engine.types import Delta, Endpoint, Finished, Passed, ToolCall
 from gateway.access import Grant
 from gateway.api.door import Door, deadline_s, graded
-from gateway.api.exchange import (
-    TRACE_HEADER,
-    Disconnected,
-    Exchange,
-    Receive,
-    Scope,
-    Send,
-    while_connected,
-)
+from gateway.api.exchange import TRACE_HEADER, Disconnected, Exchange
 from gateway.collecting import ChatBody, CompletionBody
 from gateway.config import GatewayConfig
 from gateway.desk import Asked, Desk, Served
@@ -97,10 +89,9 @@ class Generation:
         self._desk = desk
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         """Serve one request; it ends in exactly one outcome."""
         arrived_s = time.perf_counter()
-        exchange = Exchange(scope, receive, send)
         answer_id = f"{ID_PREFIX[self._endpoint]}-{secrets.token_hex(16)}"
         trail = self._door.trails.begin(self._endpoint, answer_id, exchange.headers)
         exchange.marks[TRACE_HEADER] = trail.span.trace_id
@@ -133,7 +124,7 @@ class Generation:
         trail.facts["tenant"] = grant.tenant
         # Before it costs anything, and before its session pushes out one that is served.
         self._desk.queue.check()
-        raw = await exchange.body(int(self._config.body_mib * 2**20))
+        raw = await exchange.read(int(self._config.body_mib * 2**20))
         label = self._config.tools.server_label
         request = graded(parse(raw, self._endpoint, label, verbatim=True), grant)
         target = self._desk.resolve(request, headers.get(POOL_HEADER))
@@ -145,7 +136,7 @@ class Generation:
         asked = Asked(request, target, visit.identity, grant.terms, entry, wait_s)
         async with self._door.limits.request(grant, visit.identity.session):
             visited = Visited(asked, visit, grant, arrived_s)
-            await while_connected(exchange, self._answer(exchange, visited))
+            await exchange.while_connected(self._answer(exchange, visited))
         if trail.keeps_bodies:
             trail.body("answer", visit.said)
 
