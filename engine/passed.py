@@ -25,14 +25,16 @@ _decode = msgspec.json.Decoder(_Answer).decode
 class Passed(msgspec.Struct, frozen=True, gc=False):
     """Part of an answer as a server wrote it, for the client as it is.
 
-    Of a stream, one or more whole events; else the whole body.
+    Of a stream, one or more whole events; else the whole body. `said` is what a chat's first choice
+    says in it, where that is known already.
     """
 
     data: bytes
+    said: str | None = None
 
     def text(self) -> str:
         """What a chat's first choice says in it; decoded only for those who ask."""
-        return "".join(self._texts())
+        return "".join(self._texts()) if self.said is None else self.said
 
     def _texts(self) -> Iterator[str]:
         whole = self.data.startswith(b"{")

@@ -74,7 +74,9 @@ class Connection(HttpToolsProtocol):
         )
         self.cycle = cast("RequestResponseCycle", exchange)
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, cast("Any", endpoint))
+            task = self.loop.create_task(exchange.run_asgi(endpoint))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
         else:  # it has come before the answer to the one before it
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, cast("Any", endpoint)))

@@ -138,7 +138,7 @@ class Gate:
             return
         now = self.clock()
         while (program := door.set.grant(now)) is not None:
-            for future in door.waiting.pop(program.key):
+            for future in door.waiting.pop(program.key, ()):
                 if not future.done():
                     future.set_result(None)
         self._tell(door)
@@ -155,14 +155,14 @@ class Gate:
         if self._closed:
             raise Stopping("the gateway is shutting down; try another one")
         door.set.ask(program, tokens, self.clock())
-        if not program.asking:
+        if program.asking:
+            self.look(door)
+        else:
             self._tell(door)
+        if not program.asking:
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         door.waiting[program.key].append(granted)
-        self.look(door)
-        if granted.done():
-            return
         try:
             self._refuse_hopeless(door, wants)
             # Heads must not take the places of those who are admitted.
