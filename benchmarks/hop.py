@@ -151,6 +151,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=float, default=3.0, help="of a window, seconds")
     parser.add_argument("--warm-up", type=float, default=1.0, help="before a window, seconds")
     parser.add_argument("--out", type=Path, help="FILE.md; standard output if absent")
+    own = Path(sys.executable)
+    parser.add_argument("--python", type=Path, default=own, help="what the gateway runs on")
     for name in PEERS:
         if name != "gateway":
             parser.add_argument(f"--{name}", type=Path, help=f"the {name} program, to compare with")
@@ -160,7 +162,7 @@ def _main(args: argparse.Namespace) -> None:
     said = {name: getattr(args, name.replace("-", "_"), None) for name in PEERS}
     programs = {name: path for name, path in said.items() if path is not None}
     options = Options(
-        programs={"gateway": Path(sys.executable), **programs},
+        programs={"gateway": args.python, **programs},
         connections=[int(count) for count in args.connections.split(",")],
         reps=args.reps,
         duration_s=args.duration,

@@ -14,6 +14,10 @@ from gateway.api.exchange import TRACE_HEADER, Exchange
 from gateway.api.generation import Generation
 from telemetry.tracing import Unrecorded, trace_here
 
+# Longer than clients and proxies keep theirs (httpx 5 s, nginx and load balancers 60 s): who asks
+# again on a connection that is being closed gets no answer, and must not guess what became of it.
+KEEPALIVE_S = 75
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -41,9 +45,14 @@ class Front:
         def connection(**parts: Any) -> HttpToolsProtocol:
             return Connection(self.hot, **parts)
 
-        http = cast("type[asyncio.Protocol]", connection)  # it is only ever called
         return uvicorn.Config(
-            self, http=http, lifespan="off", ws="none", access_log=False, **settings
+            self,
+            http=cast("type[asyncio.Protocol]", connection),  # it is only ever called
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            timeout_keep_alive=KEEPALIVE_S,
+            **settings,
         )
 
 

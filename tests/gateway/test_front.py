@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from engine.types import Usage
+from gateway.front import Connection
 from tests.parts.engine import ScriptedEngine
 from tests.parts.scripts import text, turn
 from tests.parts.served import Served, served
@@ -126,6 +127,18 @@ async def test_a_client_that_goes_before_its_body_is_whole_is_counted_as_gone() 
         async with asyncio.timeout(5):
             while it.outcomes() != {"disconnected": 1}:
                 await it.ask("GET", "/livez")
+
+
+async def test_an_idle_connection_outlives_those_of_clients_and_proxies() -> None:
+    """It was closed after 5 s, when OpenAI's client was just about to use it again."""
+    async with served(ScriptedEngine(ANSWER)) as it, connected(it) as (reader, writer):
+        writer.write(request())
+        assert (await answer(reader))[0] == 200
+        (connection,) = it.server.server_state.connections
+        assert isinstance(connection, Connection)
+        assert connection.timeout_keep_alive_task is not None
+        left_s = connection.timeout_keep_alive_task.when() - asyncio.get_running_loop().time()
+        assert left_s > 60
 
 
 async def test_other_methods_are_refused_by_the_page() -> None:
