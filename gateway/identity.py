@@ -1,6 +1,7 @@
 """What a request says of itself: whose it is, and whom it belongs to. Identity is no authority."""
 
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
@@ -18,6 +19,7 @@ VENDOR_CHARS = 8  # a header known only by its pattern must hold at least so muc
 KNOWN_HEADERS = 1024
 MARK = ":"
 NO = ("", "0", "false", "no")
+_MINTED = re.compile("sess-[0-9a-f]{24}")
 
 Kind: TypeAlias = Literal[
     "session", "agent", "agent_name", "parent", "parent_agent", "group", "end"
@@ -198,6 +200,16 @@ def _after(mark: str, value: str) -> str | None:
     _, found, rest = value.partition(mark)
     name = re.split(r"[,;\s]", rest, maxsplit=1)[0]
     return name if found and is_name(name) else None
+
+
+def mint() -> str:
+    """The id of a session that nobody has named."""
+    return f"sess-{secrets.token_hex(12)}"
+
+
+def is_minted(session: str) -> bool:
+    """Whether it looks like one of those, so that no word of anybody's is in it."""
+    return _MINTED.fullmatch(session) is not None
 
 
 def is_name(value: str) -> bool:

@@ -5,7 +5,6 @@ and the conversation itself. Everything is looked up beside the tenant; a forged
 another session of the same key.
 """
 
-import secrets
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from gateway.conversation import (
     seed_of,
 )
 from gateway.holders import Table
-from gateway.identity import By, Claim, Identity
+from gateway.identity import By, Claim, Identity, mint
 from gateway.pending import Key, PendingCalls
 
 IDS = 32  # of a session: a client returns with the latest
@@ -126,7 +125,7 @@ class Recognition:
             found, forked_from = self._by_conversation(claim, digests)
             if found is not None:
                 session, by = found[1], "prefix"
-        key = (claim.tenant, session or f"sess-{secrets.token_hex(12)}")
+        key = (claim.tenant, session or mint())
         trace = self._traces.get(key)
         parent = claim.parent
         if trace is not None:

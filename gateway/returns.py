@@ -74,7 +74,9 @@ class Returns:
 
     def learn(self, tenant: str, calls: Sequence[str], gap_s: float) -> None:
         """A client has returned. Of several calls, the one that was to take longest is learned."""
-        tool = max(calls or (None,), key=lambda tool: _end(self._range(tenant, tool)))
+        tool = calls[0] if calls else None
+        if len(calls) > 1:
+            tool = max(calls, key=lambda tool: _end(self._range(tenant, tool)))
         (self._answers if tool is None else self._calls).learn(gap_s)
         tools = self._tenants.setdefault(tenant, OrderedDict())
         self._tenants.move_to_end(tenant)

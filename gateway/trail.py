@@ -15,7 +15,7 @@ from typing import Self
 from engine.types import Call, Delta, Endpoint, Event, Finished, Passed, ToolCall
 from gateway.config import LogConfig
 from gateway.events import ToolOutcome
-from gateway.identity import Identity
+from gateway.identity import Identity, is_minted
 from telemetry.logs import Fact, tell
 from telemetry.redact import excerpt, redact
 from telemetry.tracing import Span, Tracer, Unrecorded, trace_here
@@ -55,7 +55,7 @@ class Trail:
         """It has been read: what it is, and whose."""
         self.asked_model, self.model = model or target, target
         session = identity.session
-        self.facts["session"] = session if identity.by == "new" else redact(session)
+        self.facts["session"] = session if is_minted(session) else redact(session)
         self.facts["model"] = target
         if self.span.is_recorded:
             self.span.set({"gen_ai.conversation.id": identity.session})
