@@ -99,6 +99,7 @@ class Exchange:
             raise Disconnected
         if len(self.body) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
+        self._flow.resume_reading()  # or nobody would see a client go whose body is large
         whole, self.body = bytes(self.body), bytearray()
         return whole
 

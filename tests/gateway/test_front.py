@@ -129,6 +129,19 @@ async def test_a_client_that_goes_before_its_body_is_whole_is_counted_as_gone() 
                 await it.ask("GET", "/livez")
 
 
+async def test_a_client_that_goes_after_a_large_body_is_seen_to_go() -> None:
+    engine = ScriptedEngine([asyncio.Event(), *ANSWER])
+    large = json.dumps({"messages": [{"role": "user", "content": "hi " * 200_000}]}).encode()
+    async with served(engine) as it:
+        async with connected(it) as (_, writer):
+            writer.write(request(PATH, large))
+            await engine.asked.wait()
+        async with asyncio.timeout(5):
+            await engine.left.wait()
+            while it.outcomes() != {"disconnected": 1}:
+                await it.ask("GET", "/livez")
+
+
 async def test_an_idle_connection_outlives_those_of_clients_and_proxies() -> None:
     """It was closed after 5 s, when OpenAI's client was just about to use it again."""
     async with served(ScriptedEngine(ANSWER)) as it, connected(it) as (reader, writer):
