@@ -181,6 +181,8 @@ class Generation:
         async for event in served.events:
             if type(event) is Delta:
                 hear_text(event.text)
+            elif type(event) is Passed:
+                visit.hear(event)
             else:
                 await self._hear(visited, event)
             if data := chunks.chunk(event):
