@@ -1,8 +1,9 @@
-"""One keep-alive connection that sends the same chat request back to back."""
+"""One keep-alive connection that sends chat requests back to back."""
 
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -88,14 +89,15 @@ class Reply:
 
 
 class Connection(asyncio.Protocol):
-    """Sends `request`, reads the reply to its end, and sends again until stopped.
+    """Sends a request, reads the reply to its end, and sends the next one until stopped.
 
     A raw protocol, because the generator must cost far less per chunk than what it measures.
     """
 
-    def __init__(self, request: bytes, samples: Samples, *, streamed: bool) -> None:
+    def __init__(self, requests: Iterator[bytes], samples: Samples, *, streamed: bool) -> None:
+        """`requests` never end."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._request = request
+        self._requests = requests
         self._samples = samples
         self._streamed = streamed
         self._going = True
@@ -145,7 +147,7 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._reply = Reply(began_inside=self._samples.measuring)
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def _stamp(self, reply: Reply) -> None:
         """Note the time of an arrival; events that arrive together are one gap."""

@@ -18,8 +18,9 @@ from benchmarks.apart import measured
 from benchmarks.commands import Command
 from benchmarks.cores import Cores, layout, pin, usable
 from benchmarks.hop_peers import MODEL, PEERS, upstream
-from benchmarks.hop_report import DIRECT, STREAM, WHOLE, Window, markdown
-from benchmarks.load import LoadPlan, LoadResult
+from benchmarks.hop_report import DIRECT, STREAM, TURNS, WHOLE, Window, markdown
+from benchmarks.hop_upstream import TEXT
+from benchmarks.load import CONVERSATION, LoadPlan, LoadResult
 from benchmarks.machine import describe
 from benchmarks.servers import Server, ServerFailed, free_port, serving
 from benchmarks.streaming import in_turn
@@ -29,6 +30,8 @@ _PROMPT = "Describe how one request travels from the passenger to the timetable 
 _TICK_MS = 10.0
 _STREAM_TOKENS = 100
 _STREAMS = 64
+_TURNS = 6
+_TURNS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,14 @@ def _measure(
 def _windows(
     peer: str, repetition: int, options: Options, server: Server, cores: Cores | None
 ) -> Iterator[Window]:
-    for mode, counts in ((WHOLE, options.connections), (STREAM, [_STREAMS])):
+    modes = ((WHOLE, options.connections), (TURNS, [_TURNS_AT_ONCE]), (STREAM, [_STREAMS]))
+    for mode, counts in modes:
         for count in counts:
+            body, *further = _bodies(mode)
             plan = LoadPlan(
                 port=server.port,
-                body=_body(streamed=mode == STREAM),
+                body=body,
+                further=further,
                 streams=count,
                 duration_s=options.duration_s,
                 warm_up_s=options.warm_up_s,
@@ -96,19 +102,28 @@ def _windows(
             yield Window(peer, mode, count, repetition, result)
 
 
-def _body(*, streamed: bool) -> str:
+def _bodies(mode: str) -> list[str]:
+    """The turns of one conversation; one turn, where each request is a session of its own."""
     request: dict[str, object] = {
         "model": MODEL,
-        "messages": [
-            {"role": "system", "content": "You are a helpful agent."},
-            {"role": "user", "content": _PROMPT},
-        ],
         "max_tokens": _STREAM_TOKENS,
-        "stream": streamed,
+        "stream": mode == STREAM,
     }
-    if streamed:
+    if mode == STREAM:
         request["stream_options"] = {"include_usage": True}
-    return msgspec.json.encode(request).decode()
+    said = f"{_PROMPT} This is {CONVERSATION}." if mode == TURNS else _PROMPT
+    messages = [
+        {"role": "system", "content": "You are a helpful agent."},
+        {"role": "user", "content": said},
+    ]
+    bodies = []
+    for _ in range(_TURNS if mode == TURNS else 1):
+        bodies.append(msgspec.json.encode({**request, "messages": messages}).decode())
+        messages += [
+            {"role": "assistant", "content": TEXT},
+            {"role": "user", "content": f"And then? {_PROMPT}"},
+        ]
+    return bodies
 
 
 def _say(window: Window) -> None:
@@ -116,8 +131,9 @@ def _say(window: Window) -> None:
     each = result.events if window.mode == STREAM else result.requests
     cost = result.cpu_s["front"] * 1e6 / each if each else float("nan")
     what = f"{window.repetition} {window.peer} {window.mode} {window.connections}"
-    rate, errors = result.requests / result.duration_s, sum(result.errors.values())
-    sys.stderr.write(f"{what}: {cost:.1f} µs each, {rate:.0f} requests/s, {errors} errors\n")
+    rate = result.requests / result.duration_s
+    errors = "".join(f", {count} x {kind}" for kind, count in result.errors.items())
+    sys.stderr.write(f"{what}: {cost:.1f} µs each, {rate:.0f} requests/s{errors}\n")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +142,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", type=float, default=3.0, help="of a window, seconds")
     parser.add_argument("--warm-up", type=float, default=1.0, help="before a window, seconds")
     parser.add_argument("--out", type=Path, help="FILE.md; standard output if absent")
+    own = Path(sys.executable)
+    parser.add_argument("--python", type=Path, default=own, help="what the gateway runs on")
     for name in PEERS:
         if name != "gateway":
             parser.add_argument(f"--{name}", type=Path, help=f"the {name} program, to compare with")
@@ -135,7 +153,7 @@ def _main(args: argparse.Namespace) -> None:
     said = {name: getattr(args, name.replace("-", "_"), None) for name in PEERS}
     programs = {name: path for name, path in said.items() if path is not None}
     options = Options(
-        programs={"gateway": Path(sys.executable), **programs},
+        programs={"gateway": args.python, **programs},
         connections=[int(count) for count in args.connections.split(",")],
         reps=args.reps,
         duration_s=args.duration,
@@ -147,6 +165,7 @@ def _main(args: argparse.Namespace) -> None:
         **describe(),
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "windows": f"{options.reps} x {options.duration_s:g} s after {options.warm_up_s:g} s",
+        "sessions": f"{_TURNS} turns each, the conversation growing, where they return",
         "streams": f"{_STREAMS}, {_STREAM_TOKENS} tokens each, one every {_TICK_MS:g} ms",
     }
     text = markdown(windows, notes, facts)

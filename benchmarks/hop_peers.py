@@ -17,15 +17,15 @@ def upstream(place: Place, tick_ms: float) -> Launch:
     return Launch([*argv, "--tick-ms", str(tick_ms)], dict(os.environ), place.port, "/health")
 
 
-def gateway(_: Path, place: Place, url: str, **settings: object) -> Launch:
-    """Roundhouse, everything on that is on by default; `settings` are the gateway's."""
+def gateway(program: Path, place: Place, url: str, **settings: object) -> Launch:
+    """Roundhouse on this interpreter, all on that is by default; `settings` are the gateway's."""
     engine = {"name": "upstream", "kind": "http", "url": url, "model": MODEL, "served_name": MODEL}
     own = {"host": "127.0.0.1", "port": place.port, **settings}
     config = {"gateway": own, "engines": [engine]}
     file = place.folder / f"gateway-{place.port}.json"
     file.write_text(json.dumps(config))
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    argv = [sys.executable, "-m", "gateway", "--config", str(file)]
+    argv = [str(program), "-m", "gateway", "--config", str(file)]
     return Launch(argv, {**os.environ, "PYTHONPATH": path}, place.port, "/livez")
 
 

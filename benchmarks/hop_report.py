@@ -1,12 +1,13 @@
 """The hop's figures: medians of repetitions, and ratios to the other gateways."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.load import LoadResult
 from benchmarks.report import Spread, spread
 
-WHOLE, STREAM = "whole", "stream"
+WHOLE, TURNS, STREAM = "whole", "turns", "stream"
 DIRECT, OURS = "direct", "gateway"
 
 Measure = Callable[[LoadResult], float | None]
@@ -59,15 +60,17 @@ def _errors(result: LoadResult) -> float | None:
     return float(sum(result.errors.values()))
 
 
+_REQUESTS: Mapping[str, tuple[Measure, int]] = {
+    "CPU per request, µs": (_per_request, 0),
+    "requests, 1/s": (_rate, 0),
+    "p50, ms": (_request_p50, 2),
+    "p99, ms": (_request_p99, 2),
+    "busy, share of its core": (_busy, 2),
+    "errors": (_errors, 0),
+}
 COLUMNS: Mapping[str, Mapping[str, tuple[Measure, int]]] = {
-    WHOLE: {
-        "CPU per request, µs": (_per_request, 0),
-        "requests, 1/s": (_rate, 0),
-        "p50, ms": (_request_p50, 2),
-        "p99, ms": (_request_p99, 2),
-        "busy, share of its core": (_busy, 2),
-        "errors": (_errors, 0),
-    },
+    WHOLE: _REQUESTS,
+    TURNS: _REQUESTS,
     STREAM: {
         "CPU per chunk, µs": (_per_chunk, 1),
         "TTFT p50, ms": (_first_p50, 2),
@@ -76,8 +79,12 @@ COLUMNS: Mapping[str, Mapping[str, tuple[Measure, int]]] = {
         "errors": (_errors, 0),
     },
 }
-COSTS = {WHOLE: _per_request, STREAM: _per_chunk}
-TITLES = {WHOLE: "Requests that are not streamed", STREAM: "Streams"}
+COSTS = {WHOLE: _per_request, TURNS: _per_request, STREAM: _per_chunk}
+TITLES = {
+    WHOLE: "Requests that are not streamed, each a session of its own",
+    TURNS: "Requests that are not streamed, of sessions that return",
+    STREAM: "Streams",
+}
 
 
 def markdown(windows: Sequence[Window], notes: Mapping[str, str], facts: Mapping[str, str]) -> str:
@@ -89,6 +96,7 @@ def markdown(windows: Sequence[Window], notes: Mapping[str, str], facts: Mapping
         if chosen:
             parts += [f"## {title}", _table(chosen, mode), _ratios(chosen, mode)]
     parts += [f"`{peer}`: {note}" for peer, note in notes.items()]
+    parts += _faults(windows)
     return "\n\n".join(parts) + "\n"
 
 
@@ -108,8 +116,9 @@ def _ratios(windows: Sequence[Window], mode: str) -> str:
     lines = [["connections", "peer", "its CPU over ours", "added p50, ms", "added p99, ms"]]
     lines.append(["---"] * len(lines[0]))
     cells = _cells(windows)
-    first = {WHOLE: _request_p50, STREAM: _first_p50}[mode]
-    last = {WHOLE: _request_p99, STREAM: _first_p99}[mode]
+    first, last = _request_p50, _request_p99
+    if mode == STREAM:
+        first, last = _first_p50, _first_p99
     for (connections, peer), cell in cells.items():
         if peer == DIRECT:
             continue
@@ -121,6 +130,18 @@ def _ratios(windows: Sequence[Window], mode: str) -> str:
             texts.append(_text(spread(theirs - bare for theirs, bare in pairs), 2))
         lines.append([str(connections), peer, *texts])
     return "Within a repetition, median (min..max).\n\n" + _rows(lines)
+
+
+def _faults(windows: Sequence[Window]) -> list[str]:
+    """What the errors were."""
+    kinds: Counter[tuple[str, str, int, str]] = Counter()
+    for window in windows:
+        for kind, count in window.result.errors.items():
+            kinds[window.peer, window.mode, window.connections, kind] += count
+    return [
+        f"Errors of {peer} ({mode}, {connections} connections): {count} x {kind}."
+        for (peer, mode, connections, kind), count in kinds.items()
+    ]
 
 
 def _pairs(

@@ -19,7 +19,7 @@ from benchmarks.hop_peers import MODEL
 _MAX_TOKENS = re.compile(rb'"max_(?:completion_)?tokens":\s*(\d+)')
 _STREAM = re.compile(rb'"stream":\s*true')
 _USAGE = re.compile(rb'"include_usage":\s*true')
-_TEXT = "The quick brown fox jumps over the lazy dog and then sits down to think about it."
+TEXT = "The quick brown fox jumps over the lazy dog and then sits down to think about it."
 
 
 def _json(choice: dict[str, object] | None, usage: int | None, kind: str) -> bytes:
@@ -52,11 +52,13 @@ def _chunk(content: bytes) -> bytes:
 
 KIND = "chat.completion.chunk"
 WHOLE = _page(
-    _json(_choice("stop", message={"role": "assistant", "content": _TEXT}), 24, "chat.completion")
+    _json(_choice("stop", message={"role": "assistant", "content": TEXT}), 24, "chat.completion")
 )
 MODELS = _page(msgspec.json.encode({"object": "list", "data": [{"id": MODEL, "object": "model"}]}))
+# A cache so large that nobody waits for it: what admission costs is counted, not what it holds.
 METRICS = _page(
-    b"vllm:num_requests_running 0.0\nvllm:num_requests_waiting 0.0\nvllm:kv_cache_usage_perc 0.1\n",
+    b"vllm:num_requests_running 0.0\nvllm:num_requests_waiting 0.0\nvllm:kv_cache_usage_perc 0.1\n"
+    b'vllm:cache_config_info{block_size="16",num_gpu_blocks="10000000"} 1.0\n',
     b"text/plain",
 )
 OTHER = _page(b'{"status":"ok","version":"0.32.0"}')

@@ -4,8 +4,9 @@ Reads a plan as JSON on stdin and writes the result as JSON on stdout.
 """
 
 import asyncio
+import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.apart import serve
@@ -14,6 +15,8 @@ from benchmarks.cores import busy_s, cpu_s
 
 # A reply that is still running this long after the window has closed is stuck.
 _GRACE_S = 30.0
+# Stands in bodies for what tells one conversation from all others.
+CONVERSATION = "0123456789abcdef"
 # Starts are spread over this share of the warm-up, so that streams do not move in step.
 _RAMP = 0.8
 
@@ -23,7 +26,8 @@ class LoadPlan:
     """What to send, how often at once, and for how long.
 
     `watched` are process ids by role; `front_core` is the core that the front end should have for
-    itself.
+    itself. With `further` bodies a connection sends conversations: the body, then those, each the
+    next turn; `CONVERSATION` in them is another word in each conversation.
     """
 
     port: int
@@ -34,13 +38,21 @@ class LoadPlan:
     streamed: bool = True
     host: str = "127.0.0.1"
     path: str = "/v1/chat/completions"
+    further: list[str] = field(default_factory=list)
     watched: dict[str, list[int]] = field(default_factory=dict)
     front_core: int | None = None
 
-    @property
-    def request(self) -> bytes:
-        """The request as it goes over the wire."""
-        body = self.body.encode()
+    def requests(self) -> Iterator[bytes]:
+        """The requests of one connection as they go over the wire, without end."""
+        mark = CONVERSATION.encode()
+        turns = [self._request(body) for body in (self.body, *self.further)]
+        while True:
+            name = secrets.token_hex(len(mark) // 2).encode()
+            for turn in turns:
+                yield turn.replace(mark, name)
+
+    def _request(self, text: str) -> bytes:
+        body = text.encode()
         head = (
             f"POST {self.path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -104,7 +116,6 @@ class Run:
 
     def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
-        self._request = plan.request
         self._samples = Samples()
         self._live: set[Connection] = set()
         self._over = False
@@ -155,7 +166,7 @@ class Run:
         loop = asyncio.get_running_loop()
         while not self._over:
             _, connection = await loop.create_connection(
-                lambda: Connection(self._request, self._samples, streamed=plan.streamed),
+                lambda: Connection(plan.requests(), self._samples, streamed=plan.streamed),
                 plan.host,
                 plan.port,
             )

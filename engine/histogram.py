@@ -32,12 +32,11 @@ class Histogram(Collector):
         if registry is not None:
             registry.register(self)
 
-    def labels(self, *values: object) -> "Child":
+    def labels(self, *values: str) -> "Child":
         """The histogram of one set of label values."""
-        key = tuple(str(v) for v in values)
-        child = self._children.get(key)
+        child = self._children.get(values)
         if child is None:
-            child = self._children[key] = Child(self._bounds)
+            child = self._children[values] = Child(self._bounds)
         return child
 
     def observe(self, amount: float) -> None:

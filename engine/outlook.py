@@ -45,7 +45,7 @@ def left_s(gone_s: float, expected_s: tuple[float, float] | None) -> float:
     Of what nothing is known, or what has outlasted all that was expected, as much is left as has
     gone: what has lasted long will last long.
     """
-    return gone_s if expected_s is None else Absence(expected_s).left_s(gone_s)
+    return gone_s if expected_s is None else _absence(expected_s).left_s(gone_s)
 
 
 class Absence:
@@ -74,6 +74,9 @@ class Absence:
             return gone_s
         left = self._mean * math.erfc((past - spread) / _ROOT2) / still - gone_s
         return min(left, max(self._late, gone_s))
+
+
+_absence = lru_cache(maxsize=4096)(Absence)
 
 
 @lru_cache(maxsize=4096)

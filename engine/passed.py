@@ -1,7 +1,5 @@
 """Answers as a server wrote them."""
 
-from collections.abc import Iterator
-
 import msgspec
 
 
@@ -25,26 +23,35 @@ _decode = msgspec.json.Decoder(_Answer).decode
 class Passed(msgspec.Struct, frozen=True, gc=False):
     """Part of an answer as a server wrote it, for the client as it is.
 
-    Of a stream, one or more whole events; else the whole body.
+    Of a stream, one or more whole events; else the whole body. `said` is what a chat's first choice
+    says in it, where that is known already.
     """
 
     data: bytes
+    said: str | None = None
 
     def text(self) -> str:
         """What a chat's first choice says in it; decoded only for those who ask."""
-        return "".join(self._texts())
+        if self.said is not None:
+            return self.said
+        data = self.data
+        if data.startswith(b"{"):
+            return _said_in(data)
+        if data.startswith(b"data: {") and data.find(b"\n\n") == len(data) - 2:
+            return _said_in(data[6:-2])  # one event, as nearly always
+        payloads = (event.removeprefix(b"data:").strip() for event in data.split(b"\n\n"))
+        # The others are comments, and the end.
+        return "".join([_said_in(said) for said in payloads if said.startswith(b"{")])
 
-    def _texts(self) -> Iterator[str]:
-        whole = self.data.startswith(b"{")
-        for event in (self.data,) if whole else self.data.split(b"\n\n"):
-            content = event if whole else event.removeprefix(b"data:").strip()
-            if not content.startswith(b"{"):
-                continue  # a comment, or the end
-            try:
-                choices = _decode(content).choices
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                continue  # says something else than a text
-            for choice in choices:
-                said = choice.delta or choice.message
-                if choice.index == 0 and said is not None and said.content:
-                    yield said.content
+
+def _said_in(content: bytes) -> str:
+    try:
+        choices = _decode(content).choices
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""  # it says something else than a text
+    text = ""
+    for choice in choices:
+        said = choice.delta or choice.message
+        if choice.index == 0 and said is not None and said.content:
+            text += said.content
+    return text

@@ -49,6 +49,8 @@ class Engine(Generator, Sleeper, Protocol):
     """Its share of the work beside other engines of the same model."""
     pool: Pool | None
     """What it is tuned for."""
+    takes_outlooks: bool
+    """Whether it does anything with what `expect` tells it; if not, it is told nothing."""
     died: asyncio.Event
     """Set at once when the engine is gone for good."""
     collector: Collector

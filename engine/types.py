@@ -7,7 +7,6 @@ no third way to end.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -21,8 +20,7 @@ FinishReason: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One request for generation.
 
     `body` is the OpenAI request as decoded JSON; the engine checks it with its own request model,
@@ -118,8 +116,7 @@ class Finished(msgspec.Struct, frozen=True):
 Event: TypeAlias = Started | Delta | ToolCall | ChoiceDone | Passed | Finished
 
 
-@dataclass(frozen=True, slots=True)
-class EngineLoad:
+class EngineLoad(msgspec.Struct, frozen=True):
     """What an engine does now, and what it has done since it started.
 
     `kv_used_ratio` counts blocks of running requests only: cached blocks nobody uses are free.

@@ -4,7 +4,8 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.errors import Unauthorized
 from gateway.keys import Terms, decode, digest
@@ -19,8 +20,7 @@ _STORED_S = 10.0  # how long a key's terms from the store are believed, and that
 _MOST_STORED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A tenant, named by a digest of its key, and what it may."""
 
     tenant: str

@@ -10,6 +10,8 @@ from functools import partial
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.errors import NotReady
@@ -246,8 +248,12 @@ def _access(config: GatewayConfig, store: Store) -> Access:
     return Access(keys, store if config.store.keys else None, time.monotonic)
 
 
+async def _elsewhere(request: Request) -> Response:
+    raise RuntimeError(f"{request.url.path} needs the connections of `Front.served`")
+
+
 def create_app(gateway: Gateway) -> Front:
-    """The ASGI application of a gateway; serve it inside `gateway.running()`."""
+    """The application of a gateway; serve it inside `gateway.running()`."""
     config, access, desk = gateway.config, gateway.access, gateway.desk
     names, limits = Names(config.sessions), Limits(gateway.store)
     door = Door(
@@ -265,8 +271,8 @@ def create_app(gateway: Gateway) -> Front:
         "/v1/completions": Generation("completion", config, door, desk, gateway.metrics),
     }
     pages = FastAPI(title="Roundhouse")
-    for path, endpoint in hot.items():
-        pages.router.routes.append(Route(path, endpoint, methods=["POST"]))  # for 405 and its kin
+    for path in hot:
+        pages.router.routes.append(Route(path, _elsewhere, methods=["POST"]))  # for 405 and its kin
     pages.include_router(models.routes(access, desk, int(time.time())))
     pages.include_router(sessions.routes(access, gateway.sessions, gateway.timeline))
     pages.include_router(

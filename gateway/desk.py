@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from types import TracebackType
+
+import msgspec
 
 from engine.protocol import Engine
 from gateway.admission import Queue
@@ -18,14 +19,13 @@ from gateway.router import Standing
 from gateway.routes import Routes, Target
 from gateway.sessions import Session, Sessions
 from gateway.shared import SharedSessions
-from gateway.timeline import Entry
+from gateway.timeline import NOTICED_S, Entry
 from gateway.trail import current
 from gateway.turns import Turns
 from gateway.wire import TIERS, ApiRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """A request with all that is known of it before it is served."""
 
     request: ApiRequest
@@ -43,8 +43,7 @@ class Asked:
         return self.entry.id
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(msgspec.Struct, frozen=True):
     """An admitted request: whose it is, where it runs, and what comes of it.
 
     `events` come after `first`, end with `Finished` and raise GatewayError and EngineError.
@@ -54,6 +53,57 @@ class Served:
     engine: str
     first: TurnEvent
     events: AsyncGenerator[TurnEvent, None]
+
+
+class Service:
+    """One request's session, place and events. Every request has one: a generator costs more."""
+
+    __slots__ = ("_asked", "_desk", "_events", "_is_placed", "_session")
+
+    def __init__(self, desk: "Desk", asked: Asked) -> None:
+        self._desk = desk
+        self._asked = asked
+        self._is_placed = False
+        self._events: AsyncGenerator[TurnEvent, None] | None = None
+
+    async def __aenter__(self) -> Served:
+        desk, asked = self._desk, self._asked
+        session = self._session = desk.sessions.open(asked.identity)
+        try:
+            desk.retention.coming(session)
+            waited_s = await desk.admit(asked)
+            self._is_placed = True
+            if desk.shared is not None:
+                await desk.shared.find_home(session)
+            before = session.home
+            dispatch, self._events = await desk.begin(asked, session, waited_s)
+            # Awaited here: until it comes the engine may still be another one.
+            first = await anext(self._events)
+            if desk.shared is not None and session.home != before:
+                await desk.shared.keep_home(session)  # before the client can return
+        except BaseException:
+            await self._leave()
+            raise
+        return Served(session.id, dispatch.name, first, self._events)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self._leave()
+
+    async def _leave(self) -> None:
+        desk, session = self._desk, self._session
+        try:
+            if self._events is not None:
+                await self._events.aclose()
+        finally:
+            if self._is_placed:
+                desk.queue.leave()
+            desk.retention.left(session)
+            desk.sessions.leave(session)
 
 
 class Desk:
@@ -72,13 +122,14 @@ class Desk:
     ) -> None:
         """`shared` is what other gateways know of sessions."""
         self.fleet = way.fleet
+        self.retention = way.retention
         self.sessions = sessions
         self._way = way
         self.queue = queue
         self._routes = routes
         self._turns = turns
         self._metrics = metrics
-        self._shared = shared
+        self.shared = shared
 
     @property
     def models(self) -> Mapping[str, int]:
@@ -95,32 +146,29 @@ class Desk:
         """What a request means; `pool` is what its header says. Raises NotFound, BadRequest."""
         return self._routes.resolve(request, pool)
 
-    @asynccontextmanager
-    async def serve(self, asked: Asked) -> AsyncGenerator[Served]:
+    def serve(self, asked: Asked) -> "Service":
         """Hold a place on an engine while the events are taken. Raises GatewayError."""
-        session = self.sessions.open(asked.identity)
-        self._way.retention.coming(session)
-        because = f"{self.queue.running} requests ran, {self.queue.depth} waited before it"
-        try:
-            async with self.queue.place(asked.deadline_s) as waited_s:
-                self._metrics.queue_wait.observe(waited_s)
-                current().admitted(waited_s)
-                asked.entry.hold("queue", waited_s, because)
-                if self._shared is not None:
-                    await self._shared.find_home(session)
-                before = session.home
-                wants = _wants(asked, session, waited_s)
-                dispatch = Dispatch(self._way, session, asked.target, wants, asked.entry)
-                events = await self._turns.begin(dispatch, asked.request, session, asked.answer_id)
-                async with aclosing(events):
-                    # Awaited here: until it comes the engine may still be another one.
-                    first = await anext(events)
-                    if self._shared is not None and session.home != before:
-                        await self._shared.keep_home(session)  # before the client can return
-                    yield Served(session.id, dispatch.name, first, events)
-        finally:
-            self._way.retention.left(session)
-            self.sessions.leave(session)
+        return Service(self, asked)
+
+    async def admit(self, asked: Asked) -> float:
+        """Wait for a place; gives the seconds waited. Whoever has it must leave the queue."""
+        running, depth = self.queue.running, self.queue.depth
+        waited_s = await self.queue.enter(asked.deadline_s)
+        self._metrics.queue_wait.observe(waited_s)
+        current().admitted(waited_s)
+        if waited_s >= NOTICED_S:
+            said = f"{running} requests ran, {depth} waited before it"
+            asked.entry.hold("queue", waited_s, said)
+        return waited_s
+
+    async def begin(
+        self, asked: Asked, session: Session, waited_s: float
+    ) -> tuple[Dispatch, AsyncGenerator[TurnEvent, None]]:
+        """The events of an admitted request, and the way they come."""
+        wants = _wants(asked, session, waited_s)
+        dispatch = Dispatch(self._way, session, asked.target, wants, asked.entry)
+        events = await self._turns.begin(dispatch, asked.request, session, asked.answer_id)
+        return dispatch, events
 
     async def check(self, timeout_s: float) -> dict[str, str]:
         """Ask every engine for a sign of life: its name and "ok", or what is wrong."""
@@ -134,7 +182,7 @@ def _wants(asked: Asked, session: Session, waited_s: float) -> Wants:
     left_s = None if asked.deadline_s is None else max(asked.deadline_s - waited_s, 0.0)
     priority = request.body.get("priority")
     return Wants(
-        key=(session.tenant, session.id),
+        key=session.key,
         tenant=session.tenant,
         started_s=session.started_s,
         size=request.size,

@@ -1,9 +1,9 @@
 """One request's way to the engines: every turn is placed anew, and tried again if that is safe."""
 
 from collections.abc import AsyncGenerator, Callable, Collection
-from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 from engine.errors import EngineError
 from engine.types import Call, Event, Finished, ToolCall
@@ -36,7 +36,7 @@ class Way:
 class _Held:
     """A place at an engine, once the session's program fits its cache."""
 
-    __slots__ = ("_entry", "_member", "_retention", "_session", "_turn")
+    __slots__ = ("_entry", "_member", "_retention", "_session", "turn")
 
     def __init__(
         self, way: Way, member: Member, wants: Wants, entry: Entry, session: Session
@@ -46,24 +46,30 @@ class _Held:
         self._entry = entry
         self._session = session
         capacity = member.engine.load().kv_tokens
-        self._turn: AbstractAsyncContextManager[Pass] | None = None
+        self.turn: Pass | None = None
+        """Its place in the working set, where the engine has one."""
         if way.gate is not None and capacity:
-            self._turn = way.gate.turn(member.engine.name, capacity, wants)
+            self.turn = way.gate.turn(member.engine.name, capacity, wants)
 
-    async def __aenter__(self) -> Pass | None:
-        member, held = self._member, None
+    async def __aenter__(self) -> Self:
+        member, turn = self._member, self.turn
         member.claim()
-        if self._turn is not None:
+        if turn is not None:
             try:
-                held = await self._turn.__aenter__()
+                await turn.__aenter__()
             except BaseException:
                 member.release()
                 raise
-            self._entry.hold("admission", held.waited_s, _FULL)
-            current().let_in(held.waited_s)
+            self._entry.hold("admission", turn.waited_s, _FULL)
+            current().let_in(turn.waited_s)
         self._retention.begins(self._session)
         member.in_flight += 1
-        return held
+        return self
+
+    def begins(self) -> None:
+        """The turn's first event has come."""
+        if self.turn is not None:
+            self.turn.begins()
 
     async def __aexit__(
         self,
@@ -73,8 +79,8 @@ class _Held:
     ) -> None:
         self._member.in_flight -= 1
         try:
-            if self._turn is not None:
-                await self._turn.__aexit__(kind, error, at)
+            if self.turn is not None:
+                await self.turn.__aexit__(kind, error, at)
         finally:
             self._member.release()
 
@@ -136,26 +142,29 @@ class Dispatch:
                 member = self._place(call, tried)
             begun = False
             try:
-                async with (
-                    _Held(self._way, member, self._wants, self._entry, self._session) as held,
-                    current().generating(member.engine.name, call) as work,
-                    aclosing(member.engine.generate(call)) as turn,
-                ):
-                    self._session.phase = Phase.GENERATING
-                    self._called.clear()
-                    event, waits = None, True
-                    async for event in turn:
-                        if held is not None and not begun:
-                            held.begins()
-                        begun = True
-                        if type(event) is ToolCall:
-                            self._called.append(event.name)
-                        elif type(event) is Finished:
-                            self._note(held, call, event)
-                        if waits:
-                            waits = not work.begins(event)
-                        yield event
-                    work.ended(event)
+                async with _Held(
+                    self._way, member, self._wants, self._entry, self._session
+                ) as held:
+                    turn = member.engine.generate(call)
+                    with current().generating(member.engine.name, call) as work:
+                        try:
+                            self._session.phase = Phase.GENERATING
+                            self._called.clear()
+                            event, waits = None, True
+                            async for event in turn:
+                                if not begun:
+                                    held.begins()
+                                    begun = True
+                                if type(event) is ToolCall:
+                                    self._called.append(event.name)
+                                elif type(event) is Finished:
+                                    self._note(held.turn, call, event)
+                                if waits:
+                                    waits = not work.begins(event)
+                                yield event
+                        finally:
+                            await turn.aclose()
+                        work.ended(event)
                 fleet.judge(member, None)
                 return
             except EngineError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -95,6 +96,12 @@ class Fleet:
         self._members = {engine.name: Member(engine, Health(failures)) for engine in engines}
         for name in self._members:
             metrics.know(name)
+        served = Counter(engine.model for engine in engines)
+        self._alone = {
+            member.engine.model: member
+            for member in self._members.values()
+            if served[member.engine.model] == 1
+        }
         self._failures = failures
         self.probe_timeout_s = failures.probe_timeout_s
         self._metrics = metrics
@@ -125,6 +132,27 @@ class Fleet:
 
         `tried` have failed for this very request. Raises EngineGone.
         """
+        alone = self._alone.get(target.model)
+        if (
+            alone is not None
+            and session.home in (None, alone.engine.name)
+            and not tried
+            and _serves(alone, target)
+            and alone.standing.serves
+        ):  # there is nothing to choose
+            session.why = explain(session.home, alone.engine.name, (), tried)
+            session.home = alone.engine.name
+            self._homes.settle(session.key, session.home, self._clock())
+            return alone
+        return self._choose(session, target, body, tried)
+
+    def _choose(
+        self,
+        session: Session,
+        target: Target,
+        body: Mapping[str, object],
+        tried: Collection[str],
+    ) -> Member:
         now_s = self._clock()
         prefix, holders = None, frozenset[str]()
         if session.home is None or tried:
@@ -142,7 +170,7 @@ class Fleet:
         if session.why.startswith(MOVED):
             self._metrics.moves.labels(session.why.removeprefix(MOVED)).inc()
         session.home = picked.name
-        self._homes.settle((session.tenant, session.id), picked.name, now_s)
+        self._homes.settle(session.key, picked.name, now_s)
         if prefix is not None:
             self._prefixes.note(prefix, picked.name, now_s)
         return self._members[picked.name]

@@ -2,9 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import msgspec
 
 from gateway.admission import Queue
 from gateway.errors import Stopping
@@ -19,8 +22,7 @@ def _nobody_asks(_: Hashable) -> None:
     """For a gate by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wants:
+class Wants(msgspec.Struct, frozen=True):
     """Who asks for a turn, and for how much."""
 
     key: Hashable
@@ -70,11 +72,10 @@ class Gate:
         self._closed = False
         self._set_aside = set_aside
 
-    @asynccontextmanager
-    async def turn(self, engine: str, capacity: int, wants: Wants) -> AsyncGenerator["Pass"]:
+    def turn(self, engine: str, capacity: int, wants: Wants) -> "Pass":
         """Hold the right to a turn on an engine whose pool has so many tokens (0: not known).
 
-        Raises:
+        Raises, when it is entered:
             Overloaded: too many wait, or it would wait longer than its client.
             Stopping: the gateway is shutting down.
         """
@@ -87,12 +88,7 @@ class Gate:
             program = Program(wants.key, wants.tenant, wants.started_s)
             door.programs[wants.key] = program
         program.rank, program.weight = wants.rank, wants.weight
-        held = Pass(self, door, program, wants)
-        await held.enter(int(wants.size / door.chars_per_token))
-        try:
-            yield held
-        finally:
-            held.leave()
+        return Pass(self, door, program, wants)
 
     def expect(self, engine: str, key: Hashable, away_s: tuple[float, float]) -> None:
         """The program's tools are expected to take so long in all."""
@@ -135,15 +131,17 @@ class Gate:
 
     def look(self, door: _Door) -> None:
         """Let in whoever may go, and look again when time may have let in the next."""
-        now = self.clock()
-        while (program := door.set.grant(now)) is not None:
-            for future in door.waiting.pop(program.key):
-                if not future.done():
-                    future.set_result(None)
-        self._tell(door)
         if door.timer is not None:
             door.timer.cancel()
             door.timer = None
+        if not door.set.waiting:
+            return
+        now = self.clock()
+        while (program := door.set.grant(now)) is not None:
+            for future in door.waiting.pop(program.key, ()):
+                if not future.done():
+                    future.set_result(None)
+        self._tell(door)
         if (until := door.set.next_s(now)) is not None:
             loop = asyncio.get_running_loop()
             door.timer = loop.call_later(max(until - now, 1e-3), self.look, door)
@@ -157,14 +155,16 @@ class Gate:
         if self._closed:
             raise Stopping("the gateway is shutting down; try another one")
         door.set.ask(program, tokens, self.clock())
-        if not program.asking:
+        if program.asking:
+            self.look(door)
+        else:
             self._tell(door)
+        if not program.asking:
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         door.waiting[program.key].append(granted)
-        self.look(door)
         try:
-            self._refuse_hopeless(door, granted, wants)
+            self._refuse_hopeless(door, wants)
             # Heads must not take the places of those who are admitted.
             with self._queue.aside():
                 async with asyncio.timeout(wants.deadline_s):
@@ -175,9 +175,7 @@ class Gate:
                 raise self._queue.refusal("its time was up before its turn", "deadline") from None
             raise
 
-    def _refuse_hopeless(self, door: _Door, granted: asyncio.Future[None], wants: Wants) -> None:
-        if granted.done():
-            return
+    def _refuse_hopeless(self, door: _Door, wants: Wants) -> None:
         if door.set.waiting > self._most_waiting:
             raise self._queue.refusal(f"{self._most_waiting} programs wait already", "queue_full")
         if wants.deadline_s is not None and self._queue.gap_s * door.set.waiting > wants.deadline_s:
@@ -235,12 +233,14 @@ class Pass:
     _began_s: float = 0.0
     _first_s: float = 0.0
 
-    async def enter(self, tokens: int) -> None:
-        """Wait for a turn of about so many tokens."""
+    async def __aenter__(self) -> Self:
+        """Wait for a turn of about as many tokens as the request's bytes make."""
         asked_s = self.gate.clock()
+        tokens = int(self.wants.size / self.door.chars_per_token)
         await self.gate.wait(self.door, self.program, tokens, self.wants)
         self._began_s = self.gate.clock()
         self.waited_s = self._began_s - asked_s
+        return self
 
     def begins(self) -> None:
         """The first event has come."""
@@ -252,7 +252,12 @@ class Pass:
         if used is not None and used.cached is not None:
             self.door.set.measure(used.prompt - used.cached, self._first_s - self._began_s)
 
-    def leave(self) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         """The turn has ended."""
         if self.away_s is not None:
             self.door.set.expect(self.program, self.away_s)

@@ -45,6 +45,11 @@ class History:
         self._ttl_s = ttl_s
         self._hidden: OrderedDict[tuple[str, str, str], Hidden] = OrderedDict()
 
+    @property
+    def has_any(self) -> bool:
+        """Whether anything can have been hidden, here or at another gateway."""
+        return bool(self._hidden) or self._store is not None
+
     async def hide(
         self, tenant: str, client_calls: Sequence[str], hidden: Hidden, *, after: object
     ) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from itertools import islice
 from typing import TypeAlias
 
 import msgspec
@@ -26,13 +25,18 @@ class Homes:
 
     def settle(self, key: Key, engine: str, now_s: float) -> None:
         """The program is active, and lives at this engine."""
-        self.leave(key)
+        known = self._homes.get(key)
+        if known is None or known[0] != engine:
+            self.leave(key)
+            self.programs[engine] += 1
         self._homes[key] = (engine, now_s)
-        self.programs[engine] += 1
+        self._homes.move_to_end(key)
         # Two looks for every arrival keep the table short without ever scanning it.
-        for old, (_, last_s) in list(islice(self._homes.items(), 2)):
-            if last_s < now_s - self._active_s:
-                self.leave(old)
+        for _ in range(2):
+            oldest = next(iter(self._homes))
+            if self._homes[oldest][1] >= now_s - self._active_s:
+                break
+            self.leave(oldest)
 
     def give_up(self, engine: str) -> None:
         """Nobody is at home there any more."""

@@ -1,10 +1,13 @@
 """What a request says of itself: whose it is, and whom it belongs to. Identity is no authority."""
 
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from gateway.config import SessionsConfig
 from gateway.conversation import Messages
@@ -16,6 +19,7 @@ VENDOR_CHARS = 8  # a header known only by its pattern must hold at least so muc
 KNOWN_HEADERS = 1024
 MARK = ":"
 NO = ("", "0", "false", "no")
+_MINTED = re.compile("sess-[0-9a-f]{24}")
 
 Kind: TypeAlias = Literal[
     "session", "agent", "agent_name", "parent", "parent_agent", "group", "end"
@@ -25,8 +29,7 @@ By: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """What a request says: names its client gave, and the conversation.
 
     `tenant` is a digest of the API key: the same session id under two keys is two sessions.
@@ -48,8 +51,7 @@ class Claim:
     choices: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who a request belongs to, as recognised `by` something."""
 
     tenant: str
@@ -198,6 +200,16 @@ def _after(mark: str, value: str) -> str | None:
     _, found, rest = value.partition(mark)
     name = re.split(r"[,;\s]", rest, maxsplit=1)[0]
     return name if found and is_name(name) else None
+
+
+def mint() -> str:
+    """The id of a session that nobody has named."""
+    return f"sess-{secrets.token_hex(12)}"
+
+
+def is_minted(session: str) -> bool:
+    """Whether it looks like one of those, so that no word of anybody's is in it."""
+    return _MINTED.fullmatch(session) is not None
 
 
 def is_name(value: str) -> bool:

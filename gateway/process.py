@@ -149,16 +149,11 @@ class Server:
 
     async def _serve(self) -> None:
         gateway = self._gateway.config
-        config = uvicorn.Config(
-            create_app(self._gateway),
+        config = create_app(self._gateway).served(
             host=gateway.host,
             port=gateway.port,
-            lifespan="off",
             log_config=None,  # its lines look like ours
             log_level="warning",
-            access_log=False,
-            http="httptools",
-            ws="none",
             proxy_headers=False,
             timeout_graceful_shutdown=CLOSING_S,
         )

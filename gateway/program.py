@@ -4,6 +4,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from engine.outlook import left_s, outlasts_s
 
 FIRST_GROWTH = 1500.0
@@ -93,8 +95,7 @@ class Program:
         return self.since_s + age_s
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(msgspec.Struct, frozen=True):
     """What a turn cost, in tokens; `cached` of the prompt were found, None: not known."""
 
     prompt: int

@@ -5,10 +5,11 @@ and the conversation itself. Everything is looked up beside the tenant; a forged
 another session of the same key.
 """
 
-import secrets
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+import msgspec
 
 from engine.types import ToolCall
 from gateway.conversation import (
@@ -26,7 +27,7 @@ from gateway.conversation import (
     seed_of,
 )
 from gateway.holders import Table
-from gateway.identity import By, Claim, Identity
+from gateway.identity import By, Claim, Identity, mint
 from gateway.pending import Key, PendingCalls
 
 IDS = 32  # of a session: a client returns with the latest
@@ -54,8 +55,7 @@ class Trace:
     """The ends at which the session stands now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recognised:
+class Recognised(msgspec.Struct, frozen=True):
     """A request and whose it is; `digests` are its messages' where they had to be made."""
 
     identity: Identity
@@ -65,8 +65,7 @@ class Recognised:
     """Whether this is the first that is seen of a sub-agent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """The answer to a request; `text` is None where several were given."""
 
     id: str
@@ -126,7 +125,7 @@ class Recognition:
             found, forked_from = self._by_conversation(claim, digests)
             if found is not None:
                 session, by = found[1], "prefix"
-        key = (claim.tenant, session or f"sess-{secrets.token_hex(12)}")
+        key = (claim.tenant, session or mint())
         trace = self._traces.get(key)
         parent = claim.parent
         if trace is not None:

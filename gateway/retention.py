@@ -40,10 +40,10 @@ class Retention:
         enabled: bool,
     ) -> None:
         """Not `enabled`, it learns when clients return, and tells no engine anything."""
-        self._engines = {engine.name: engine for engine in engines}
+        told = (engine for engine in engines if enabled and engine.takes_outlooks)
+        self._engines = {engine.name: engine for engine in told}
         self._metrics = metrics
         self._clock = clock
-        self._enabled = enabled
         self._returns = Returns()
         self._sessions: dict[Hashable, _Known] = {}
 
@@ -95,7 +95,7 @@ class Retention:
 
     def left(self, session: Session) -> None:
         """A request of the session is over, however it ended."""
-        known = self._sessions.get(_key(session))
+        known = self._sessions.get(session.key)
         if known is None or known.client is not None or session.running > 1:
             return
         if known.owed:
@@ -114,10 +114,10 @@ class Retention:
             self._say(known, "done", self._clock(), None)
 
     def _known(self, session: Session) -> _Known:
-        known = self._sessions.get(_key(session))
+        known = self._sessions.get(session.key)
         if known is None:
             known = _Known(session.alias, session.home or "", "coming", self._clock())
-            self._sessions[_key(session)] = known
+            self._sessions[session.key] = known
         return known
 
     def _learn(self, tenant: str, known: _Known, now: float) -> None:
@@ -133,10 +133,6 @@ class Retention:
     def _say(self, known: _Known, stand: Stand, since_s: float, expected_s: Range | None) -> None:
         known.stand, known.since_s, known.expected_s = stand, since_s, expected_s
         engine = self._engines.get(known.engine)
-        if self._enabled and engine is not None:
+        if engine is not None:
             engine.expect(Outlook(known.name, stand, self._clock() - since_s, expected_s))
             self._metrics.outlooks.labels(known.engine, stand).inc()
-
-
-def _key(session: Session) -> Hashable:
-    return (session.tenant, session.id)

@@ -68,11 +68,15 @@ class Returns:
 
     def expected(self, tenant: str, calls: Sequence[str]) -> Range:
         """When a client returns that was answered with these calls, or with none."""
-        return max((self._range(tenant, tool) for tool in calls or (None,)), key=_end)
+        if not calls:
+            return self._range(tenant, None)
+        return max((self._range(tenant, tool) for tool in calls), key=_end)
 
     def learn(self, tenant: str, calls: Sequence[str], gap_s: float) -> None:
         """A client has returned. Of several calls, the one that was to take longest is learned."""
-        tool = max(calls or (None,), key=lambda tool: _end(self._range(tenant, tool)))
+        tool = calls[0] if calls else None
+        if len(calls) > 1:
+            tool = max(calls, key=lambda tool: _end(self._range(tenant, tool)))
         (self._answers if tool is None else self._calls).learn(gap_s)
         tools = self._tenants.setdefault(tenant, OrderedDict())
         self._tenants.move_to_end(tenant)
@@ -84,16 +88,21 @@ class Returns:
             self._tenants.popitem(last=False)
 
     def _range(self, tenant: str, tool: str | None) -> Range:
-        whole, (low_s, high_s) = (
-            (self._answers, ANSWER_S) if tool is None else (self._calls, CALL_S)
-        )
-        middle = math.log(low_s * high_s) / 2
-        spread = math.log(high_s / low_s) / (2 * _Z90)
-        middle, spread = whole.shrink(middle, spread)
+        whole, prior = (self._answers, _ANSWER) if tool is None else (self._calls, _CALL)
+        middle, spread = whole.shrink(*prior)
         tools = self._tenants.get(tenant)
         if tools is not None and tool in tools:
             middle, spread = tools[tool].shrink(middle, spread)
         return math.exp(middle - _Z90 * spread), math.exp(middle + _Z90 * spread)
+
+
+def _law(ends_s: Range) -> tuple[float, float]:
+    """Mean and standard deviation of the logarithm."""
+    low_s, high_s = ends_s
+    return math.log(low_s * high_s) / 2, math.log(high_s / low_s) / (2 * _Z90)
+
+
+_CALL, _ANSWER = _law(CALL_S), _law(ANSWER_S)
 
 
 def _end(expected_s: Range) -> float:

@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+import msgspec
+
 KV_FULL = 0.95
 # Engines whose load is so near the least are alike, and the one with the prefix is taken.
 NEAR = 1.1
@@ -26,8 +28,7 @@ class Standing(IntEnum):
         return self <= Standing.EJECTED
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """An engine that serves the asked model.
 
     `in_flight` counts this gateway's own requests, `reported` all that the engine has said to run
@@ -91,7 +92,7 @@ def explain(
         return "home"
     if home is not None:
         return MOVED + ("failed" if home in failed else _unfit(home, candidates))
-    if len(candidates) == 1:
+    if len(candidates) <= 1:
         return "only"
     has_prefix = any(c.has_prefix for c in candidates if c.name == picked)
     return "prefix" if has_prefix else "fewest_programs"

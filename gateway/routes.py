@@ -1,8 +1,9 @@
 """Which model a request means: by name, by alias, by what it asks for."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import get_args
+
+import msgspec
 
 from engine.types import Pool
 from gateway.config import ChoiceConfig, RoutingConfig
@@ -13,8 +14,7 @@ POOL_HEADER = "x-roundhouse-pool"
 POOLS: tuple[Pool, ...] = get_args(Pool)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A model, and what its engine must be tuned for."""
 
     model: str

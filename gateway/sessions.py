@@ -51,10 +51,13 @@ class Session:
     """Which session it is since the start; later ones have greater numbers."""
     ended: bool = False
     """Whether its client has said that no more requests come."""
+    key: tuple[str, str] = field(init=False)
+    """What it is known by in every table: tenant and id."""
     alias: str = field(init=False)
     """Its name at the engines: ids are the clients' own, and two tenants may choose the same."""
 
     def __post_init__(self) -> None:
+        self.key = (self.tenant, self.id)
         whole = f"{len(self.tenant)}:{self.tenant}{self.id}".encode(errors="surrogatepass")
         self.alias = blake2b(whole, digest_size=16).hexdigest()
 
@@ -123,9 +126,8 @@ class Sessions:
         if session.running:
             return
         session.phase = Phase.WAITING_FOR_CLIENT
-        key = (session.tenant, session.id)
-        if session.ended or not (session.named or self._memory.knows(key)):
-            self._forget(key)
+        if session.ended or not (session.named or self._memory.knows(session.key)):
+            self._forget(session.key)
 
     def give_up(self, engine: str) -> None:
         """What the engine held of sessions is gone: none has its home there any more."""
@@ -188,7 +190,7 @@ class Sessions:
 
     def __contains__(self, session: Session) -> bool:
         """Whether the session is live: its client may come back to it."""
-        return self._sessions.get((session.tenant, session.id)) is session
+        return self._sessions.get(session.key) is session
 
     def __len__(self) -> int:
         return len(self._sessions)

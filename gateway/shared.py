@@ -1,7 +1,9 @@
 """What gateways tell each other of sessions, through the store they share."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
+
+from msgspec.structs import replace
 
 from gateway.conversation import returned_ids
 from gateway.identity import Claim, Identity

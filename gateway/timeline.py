@@ -98,6 +98,8 @@ class Entry:
     @property
     def retried(self) -> int:
         """How often a turn went to another engine because one had failed."""
+        if len(self.placements) < 2:
+            return 0
         return sum(placement.failed is not None for placement in self.placements[:-1])
 
     def hold(self, where: str, seconds: float, because: str) -> None:
@@ -148,15 +150,14 @@ class Entry:
     def short(self) -> str:
         """All that is known so far, as a header has it."""
         last = self.placements[-1] if self.placements else Placement("", "unknown")
-        words = [last.why, f"waited={sum(hold.seconds for hold in self.held):.3f}"]
-        words.append(f"engine={last.engine}")
+        waited_s = sum([hold.seconds for hold in self.held])
+        said = f"{last.why}; waited={waited_s:.3f}; engine={last.engine}"
         if self.retried:
-            words.append(f"retried={self.retried}")
-        if self.usage is not None:
-            words.append(f"cached={self.usage.cached_tokens}/{self.usage.prompt_tokens}")
-            words.append(f"tools={len(self.tools)}")
-            words.append(f"total={self.clock() - self.began_s:.3f}")
-        return "; ".join(words)
+            said += f"; retried={self.retried}"
+        if (usage := self.usage) is not None:
+            said += f"; cached={usage.cached_tokens}/{usage.prompt_tokens}"
+            said += f"; tools={len(self.tools)}; total={self.age_s:.3f}"
+        return said
 
     def told(self) -> dict[str, Any]:
         """As JSON has it."""

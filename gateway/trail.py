@@ -15,9 +15,9 @@ from typing import Self
 from engine.types import Call, Delta, Endpoint, Event, Finished, Passed, ToolCall
 from gateway.config import LogConfig
 from gateway.events import ToolOutcome
-from gateway.identity import Identity
+from gateway.identity import Identity, is_minted
 from telemetry.logs import Fact, tell
-from telemetry.redact import excerpt
+from telemetry.redact import excerpt, redact
 from telemetry.tracing import Span, Tracer, Unrecorded, trace_here
 
 logger = logging.getLogger("gateway.requests")
@@ -54,7 +54,9 @@ class Trail:
     def asked(self, model: str | None, target: str, identity: Identity) -> None:
         """It has been read: what it is, and whose."""
         self.asked_model, self.model = model or target, target
-        self.facts |= {"session": identity.session, "model": target}
+        session = identity.session
+        self.facts["session"] = session if is_minted(session) else redact(session)
+        self.facts["model"] = target
         if self.span.is_recorded:
             self.span.set({"gen_ai.conversation.id": identity.session})
 
@@ -113,7 +115,7 @@ class Trail:
         """It has ended, in its one way."""
         if self.span.is_recorded:
             self._close(outcome, status)
-        tell(logger, f"request {outcome}", self._line(outcome, status))
+        tell(logger, f"request {outcome}", self._line(outcome, status), is_clean=True)
         _current.set(None)
         trace_here.set(None)
 
@@ -126,8 +128,10 @@ class Trail:
         self.span.end(outcome if failed else None)
 
     def _line(self, outcome: str, status: int | None) -> dict[str, Fact]:
-        retries = sum(self.turns.values()) - len(self.turns)
-        line: dict[str, Fact] = {
+        """What the log says; without secrets, for what is the client's or the model's is looked at
+        where it comes in."""
+        return {
+            **self.facts,
             "endpoint": self.endpoint,
             "outcome": outcome,
             "status": status,
@@ -137,10 +141,9 @@ class Trail:
             "cached_tokens": self.cached,
             "completion_tokens": self.completion,
             "turns": len(self.turns),
-            "retries": retries,
-            "tools": ",".join(self.tools) or None,
+            "retries": sum(self.turns.values()) - len(self.turns),
+            "tools": redact(",".join(self.tools)) if self.tools else None,
         }
-        return {**self.facts, **line}
 
 
 class Generating:
@@ -153,7 +156,7 @@ class Generating:
         self._span = span
         self._part = span.child("prefill")
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
     def begins(self, event: Event) -> bool:
@@ -185,7 +188,7 @@ class Generating:
             }
         )
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,

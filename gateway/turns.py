@@ -1,9 +1,9 @@
 """The way of one admitted request: as the model knows the conversation, with or without tools."""
 
-import dataclasses
 from collections.abc import AsyncGenerator
-from functools import cache
 from typing import cast
+
+from msgspec import structs
 
 from engine.types import Call
 from gateway.errors import BadRequest, ToolsDown
@@ -21,7 +21,6 @@ class Turns:
     def __init__(self, context: LoopContext, client: ToolClient | None) -> None:
         self._context = context
         self._client = client
-        self._turns = cache(context.metrics.turns.labels)
 
     async def begin(
         self, engine: Placed, request: ApiRequest, session: Session, answer_id: str
@@ -32,9 +31,9 @@ class Turns:
         """
         messages = request.body.get("messages")
         after = messages[-1] if isinstance(messages, list) and messages else None
-        if isinstance(messages, list):
+        if isinstance(messages, list) and self._context.history.has_any:
             await self._context.history.fetch(session.tenant, messages)
-        request = self._restored(request, session)
+            request = self._restored(request, session, messages)
         if request.server_tools is not None:
             offered = await self._offered(request, request.server_tools, session.tenant)
             job = Job(engine, request, session, answer_id, after)
@@ -50,18 +49,17 @@ class Turns:
             request.include_usage,
         )
         events = engine.generate(call)
-        self._turns(engine.name).inc()
+        self._context.metrics.turns.labels(engine.name).inc()
         return cast("AsyncGenerator[TurnEvent, None]", events)
 
-    def _restored(self, request: ApiRequest, session: Session) -> ApiRequest:
-        messages = request.body.get("messages")
-        if not isinstance(messages, list):
-            return request
+    def _restored(
+        self, request: ApiRequest, session: Session, messages: list[object]
+    ) -> ApiRequest:
         whole, restored = self._context.history.restore(session.tenant, messages)
         if not restored:
             return request
         self._context.metrics.restored.inc(restored)
-        return dataclasses.replace(request, body={**request.body, "messages": whole})
+        return structs.replace(request, body={**request.body, "messages": whole})
 
     async def _offered(
         self, request: ApiRequest, wanted: ServerTools, tenant: str

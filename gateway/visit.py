@@ -39,11 +39,11 @@ class Visit:
 
     def hear(self, event: TurnEvent) -> None:
         """Take an event, before the client is told of it: it may return at once."""
-        if isinstance(event, Delta):
-            self.hear_text(event.text)
-        elif isinstance(event, Passed):
+        if type(event) is Passed:  # as many as there are tokens
             if self._is_chat and self._is_one:
                 self.hear_text(event.text())
+        elif isinstance(event, Delta):
+            self.hear_text(event.text)
         elif isinstance(event, ToolCall):
             self._calls.append((event.id, event.name, event.arguments))
             if self._is_chat:

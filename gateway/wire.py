@@ -1,7 +1,7 @@
 """A request body, taken apart: what the gateway acts on, and what goes to the engine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
@@ -34,8 +34,7 @@ class ServerTools:
     allowed: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiRequest:
+class ApiRequest(msgspec.Struct, frozen=True):
     """One API request, checked as far as the gateway acts on it; the engine checks `body`."""
 
     endpoint: Endpoint
@@ -50,7 +49,7 @@ class ApiRequest:
     """Fields of the request that OpenAI's answer repeats."""
     tier: Tier | None = None
     """The service tier asked for; None for the key's own."""
-    size: int = field(default=0, compare=False)
+    size: int = 0
     """Bytes of the body."""
     verbatim: bool = False
     """Whether an answer in OpenAI's own words may be passed on as it is."""

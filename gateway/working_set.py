@@ -12,7 +12,7 @@ Values and a passed-in clock only: no event loop, no engine. With C the pool and
 - Setting aside: an idle program that returns in r seconds wastes its tokens for r; bringing it back
   costs the pool for C / R. Idle programs with r > `patience` * C / R go, the longest away first, if
   that lets the head in. r is what the absence, in a tool or at the client, is expected to last
-  still (`engine.outlook`).
+  still (`engine.outlook`). Who that is, is looked up once for many heads (`absences.py`).
 - Growth: admitted programs may outgrow the target by `slack` * C. Beyond, idle ones are set aside,
   the smallest first: what a context costs to compute again grows faster than its length.
 - Rotation: for a head that has waited `bound_s` any idle program makes room, the smallest first. As
@@ -33,6 +33,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
+from gateway.absences import Absences
 from gateway.guard import Guard
 from gateway.program import Program, Rule, Stand, Used
 
@@ -58,6 +59,7 @@ class WorkingSet:
     _held: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _prefixes: Counter[int] = field(default_factory=Counter)
     _guard: Guard = field(init=False)
+    _absences: Absences = field(default_factory=Absences)
     _gone: list[Program] = field(default_factory=list)
     _paid_s: float = 0.0
     """When what rotation has cost so far is paid for."""
@@ -188,15 +190,10 @@ class WorkingSet:
         """When time alone may let a head in: None when nobody waits, or only for a turn's end."""
         if not self._heads:
             return None
-        patience_s = self._patience_s
-        times = [
-            program.outlasts_at_s(patience_s, now)
-            for program in self._idle()
-            if program.returns_in_s(now) <= patience_s
-        ]
         bounds = [head.since_s + self.rule.bound_s for head in self._heads.values()]
-        times += [max(bound, self._paid_s) for bound in bounds]
-        return min((time for time in times if time > now), default=None)
+        times = [max(bound, self._paid_s) for bound in bounds]
+        times.append(self._absences.next_s)
+        return min((time for time in times if now < time < math.inf), default=None)
 
     @property
     def _patience_s(self) -> float:
@@ -216,7 +213,8 @@ class WorkingSet:
             self._charges -= charge
             self._held[program.tenant] -= charge
             self._prefixes[shared] -= 1
-            self._prefixes += Counter()  # without those that nobody has any more
+            if not self._prefixes[shared]:
+                del self._prefixes[shared]
         program.counted = None if gone else (program.charge, program.shared)
         if program.counted is not None:
             charge, shared = program.counted
@@ -232,9 +230,16 @@ class WorkingSet:
 
     def _wait_out(self, head: Program, now: float) -> bool:
         """Set aside who is away for longer than it pays to keep, if that lets the head in."""
-        away = [(p.returns_in_s(now), p) for p in self._idle()]
-        away.sort(key=lambda pair: -pair[0])
-        return self._make_room(head, [p for away_s, p in away if away_s > self._patience_s])
+        absences, patience_s = self._absences, self._patience_s
+        if self._make_room(head, absences.still(patience_s, now)):
+            return True
+        if not absences.may_look(now):
+            return False
+        absences.look(self._idle(), patience_s, now)
+        if self._make_room(head, absences.still(patience_s, now)):
+            return True
+        absences.pause(now)
+        return False
 
     def _rotate(self, head: Program, now: float) -> bool:
         """Set anybody idle aside for a head that has waited long enough, if that is paid for."""

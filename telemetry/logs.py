@@ -16,6 +16,7 @@ from telemetry.tracing import trace_here
 Fact = str | int | float | bool | None
 
 _PLAIN = re.compile(r"[!#-<>-~]+")  # of ASCII, all but spaces, quotes and =
+_PLAIN_FACTS = re.compile(rf"(?: \w+={_PLAIN.pattern})*", re.ASCII)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -29,8 +30,11 @@ class Line(logging.LogRecord):
     as much as the rest of the line and stands in none.
     """
 
-    def __init__(self, name: str, message: str, facts: Mapping[str, Fact]) -> None:
+    def __init__(
+        self, name: str, message: str, facts: Mapping[str, Fact], *, is_clean: bool
+    ) -> None:
         self.__dict__.update(_UNSAID)  # foreign formatters look for them there
+        self.is_clean = is_clean
         self.name = name
         self.msg = message
         self.facts = facts
@@ -38,10 +42,15 @@ class Line(logging.LogRecord):
         self.msecs = self.created % 1 * 1000
 
 
-def tell(logger: logging.Logger, message: str, facts: Mapping[str, Fact]) -> None:
-    """Log an event with what there is to say of it."""
+def tell(
+    logger: logging.Logger, message: str, facts: Mapping[str, Fact], *, is_clean: bool = False
+) -> None:
+    """Log an event with what there is to say of it.
+
+    `is_clean` says that what others have written in it has been through `redact` already.
+    """
     if logger.isEnabledFor(logging.INFO):
-        logger.handle(Line(logger.name, message, facts))
+        logger.handle(Line(logger.name, message, facts, is_clean=is_clean))
 
 
 class HumanFormatter(logging.Formatter):
@@ -56,11 +65,11 @@ class HumanFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, and a traceback below it."""
         message, facts = _clean(record, self._known)
-        words = [word for word in facts.values() if type(word) is str]
-        # One look at all of them: nearly every line is plain.
-        if words and not (all(words) and _PLAIN.fullmatch("".join(words))):
-            facts = {name: _quoted(value) for name, value in facts.items()}
         said = "".join([f" {name}={value}" for name, value in facts.items()])
+        # One look at all of them: nearly every line is plain.
+        if not _PLAIN_FACTS.fullmatch(said) or said.count("=") != len(facts):
+            facts = {name: _quoted(value) for name, value in facts.items()}
+            said = "".join([f" {name}={value}" for name, value in facts.items()])
         line = f"{self._time(record.created)} {record.levelname} {record.name}: {message}{said}"
         if not record.exc_info and not record.stack_info:
             return line
@@ -113,16 +122,23 @@ def _clean(record: logging.LogRecord, known: tuple[str, ...]) -> tuple[str, dict
     message = record.getMessage()
     facts: Mapping[str, Fact] = getattr(record, "facts", {})
     said: dict[str, Fact] = {name: value for name, value in facts.items() if value is not None}
-    words = [value for value in said.values() if type(value) is str]
-    together = "\n".join([message, *words])
-    if redact(together, known) != together:  # almost never; one look at all of them is cheap
-        message = redact(message, known)
-        for name, value in said.items():
-            if isinstance(value, str):
-                said[name] = redact(value, known)
+    if known or not getattr(record, "is_clean", False):
+        message = _without_secrets(message, said, known)
     if (trace := trace_here.get()) is not None:
         said["trace"] = trace
     return message, said
+
+
+def _without_secrets(message: str, said: dict[str, Fact], known: tuple[str, ...]) -> str:
+    """The message; of what is said beside it, secrets are taken out in place."""
+    words = [value for value in said.values() if type(value) is str]
+    together = "\n".join([message, *words])
+    if redact(together, known) == together:  # nearly always; one look at all of them is cheap
+        return message
+    for name, value in said.items():
+        if isinstance(value, str):
+            said[name] = redact(value, known)
+    return redact(message, known)
 
 
 def _quoted(value: Fact) -> Fact:

@@ -108,5 +108,6 @@ class Untraced:
 
 def continued(headers: Mapping[str, str]) -> str | None:
     """The id of the trace that a caller asks to continue, if it does so correctly."""
-    found = _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip())
+    said = headers.get("traceparent")
+    found = _TRACEPARENT.fullmatch(said.strip()) if said is not None else None
     return found["trace"] if found else None

@@ -5,10 +5,10 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
@@ -86,6 +86,7 @@ class HttpEngine:
         self.pool = config.pool
         self.spare = config.spare
         self.max_model_len = 0
+        self.takes_outlooks = False
         self.died = asyncio.Event()  # never set: what is away may come back
         self.collector: Collector = CollectorRegistry()
 

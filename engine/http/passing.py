@@ -94,11 +94,13 @@ class Passing:
 def whole(content: bytes, server: str, renaming: Renaming | None) -> Iterator[Event]:
     """The events of an answer that is not streamed. Raises EngineError."""
     said = decoded(content, server)
-    calls = CallTracker()
+    calls, text = CallTracker(), ""
     for choice in said.choices:
         choice.finish_reason = choice.finish_reason or "stop"
         yield from calls.take(choice)[1]
-    yield Passed(content if renaming is None else renaming(content))
+        if choice.index == 0 and choice.message is not None:
+            text += choice.message.content or ""
+    yield Passed(content if renaming is None else renaming(content), text)
     yield Finished(said.usage.usage() if said.usage is not None else Usage(0, 0))
 
 

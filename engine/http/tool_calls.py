@@ -53,6 +53,8 @@ class CallTracker:
         """The pieces that a choice of a chunk, or of a whole answer, adds; the calls it ends."""
         message = choice.delta or choice.message
         pieces = (message.tool_calls if message is not None else None) or ()
+        if not pieces and not self._calls:
+            return (), []
         deltas: list[ToolCallDelta] = []
         ended: list[ToolCall] = []
         for place, piece in enumerate(pieces):

@@ -59,6 +59,7 @@ class VllmEngine:
         self.pool = config.pool
         self.spare = config.spare
         self.max_model_len = 0
+        self.takes_outlooks = True
         self.died = asyncio.Event()
         self._vllm_metrics = EngineCollector(config.name)
         self.collector: Collector = self._vllm_metrics

@@ -1,26 +1,18 @@
-"""POST /v1/chat/completions and /v1/completions: the hot path, as raw ASGI endpoints."""
+"""POST /v1/chat/completions and /v1/completions: the hot path."""
 
 import logging
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
 from typing import Protocol
+
+import msgspec
 
 from engine.errors import EngineError
 from engine.types import Delta, Endpoint, Finished, Passed, ToolCall
 from gateway.access import Grant
 from gateway.api.door import Door, deadline_s, graded
-from gateway.api.exchange import (
-    TRACE_HEADER,
-    Disconnected,
-    Exchange,
-    Receive,
-    Scope,
-    Send,
-    while_connected,
-)
+from gateway.api.exchange import TRACE_HEADER, Disconnected, Exchange
 from gateway.collecting import ChatBody, CompletionBody
 from gateway.config import GatewayConfig
 from gateway.desk import Asked, Desk, Served
@@ -71,8 +63,7 @@ class Body(Protocol):
         """The answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visited:
+class Visited(msgspec.Struct, frozen=True):
     """A request with its visitor, and when it came."""
 
     asked: Asked
@@ -97,14 +88,10 @@ class Generation:
         self._door = door
         self._desk = desk
         self._metrics = metrics
-        # Looking a label up costs Prometheus' library a lock and more; engines and ends are few.
-        self._ended = cache(metrics.requests.labels)
-        self._tokens = cache(metrics.tokens.labels)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         """Serve one request; it ends in exactly one outcome."""
         arrived_s = time.perf_counter()
-        exchange = Exchange(scope, receive, send)
         answer_id = f"{ID_PREFIX[self._endpoint]}-{secrets.token_hex(16)}"
         trail = self._door.trails.begin(self._endpoint, answer_id, exchange.headers)
         exchange.marks[TRACE_HEADER] = trail.span.trace_id
@@ -125,7 +112,7 @@ class Generation:
             await _tell(exchange, failure, answer_id)
         finally:
             self._door.timeline.close(entry, outcome, failure)
-            self._ended(self._endpoint, outcome).inc()
+            self._metrics.requests.labels(self._endpoint, outcome).inc()
             took_s = time.perf_counter() - arrived_s
             self._metrics.request_seconds.labels(self._endpoint).observe(took_s)
             trail.end(outcome, exchange.status)
@@ -137,7 +124,7 @@ class Generation:
         trail.facts["tenant"] = grant.tenant
         # Before it costs anything, and before its session pushes out one that is served.
         self._desk.queue.check()
-        raw = await exchange.body(int(self._config.body_mib * 2**20))
+        raw = await exchange.read(int(self._config.body_mib * 2**20))
         label = self._config.tools.server_label
         request = graded(parse(raw, self._endpoint, label, verbatim=True), grant)
         target = self._desk.resolve(request, headers.get(POOL_HEADER))
@@ -149,7 +136,7 @@ class Generation:
         asked = Asked(request, target, visit.identity, grant.terms, entry, wait_s)
         async with self._door.limits.request(grant, visit.identity.session):
             visited = Visited(asked, visit, grant, arrived_s)
-            await while_connected(exchange, self._answer(exchange, visited))
+            await exchange.while_connected(self._answer(exchange, visited))
         if trail.keeps_bodies:
             trail.body("answer", visit.said)
 
@@ -194,6 +181,8 @@ class Generation:
         async for event in served.events:
             if type(event) is Delta:
                 hear_text(event.text)
+            elif type(event) is Passed:
+                visit.hear(event)
             else:
                 await self._hear(visited, event)
             if data := chunks.chunk(event):
@@ -241,9 +230,10 @@ class Generation:
 
     async def _count(self, visited: Visited, engine: str, event: Finished) -> None:
         usage = event.usage
-        self._tokens(engine, "prompt").inc(usage.prompt_tokens)
-        self._tokens(engine, "cached").inc(usage.cached_tokens)
-        self._tokens(engine, "completion").inc(usage.completion_tokens)
+        tokens = self._metrics.tokens
+        tokens.labels(engine, "prompt").inc(usage.prompt_tokens)
+        tokens.labels(engine, "cached").inc(usage.cached_tokens)
+        tokens.labels(engine, "completion").inc(usage.completion_tokens)
         spent = usage.prompt_tokens + usage.completion_tokens
         await self._door.limits.charge(visited.grant, spent)
 

@@ -1,6 +1,7 @@
 """One connection, fed by hand: what is timed, and what counts inside the window."""
 
 import asyncio
+from itertools import repeat
 
 from benchmarks.connection import Connection, Samples
 
@@ -31,7 +32,7 @@ def chunk(payload: bytes) -> bytes:
 
 
 def connected(samples: Samples) -> tuple[Connection, Wire]:
-    connection, wire = Connection(b"request", samples, streamed=True), Wire()
+    connection, wire = Connection(repeat(b"request"), samples, streamed=True), Wire()
     connection.connection_made(wire)
     return connection, wire
 

@@ -67,6 +67,7 @@ def test_the_report_has_medians_and_what_others_cost_over_ours() -> None:
     assert text.count(f"| 16 | smg | 2.00 (2.00..2.00) | {added}") == 2
     assert text.count(f"| 16 | gateway | 1.00 (1.00..1.00) | {added}") == 2
     assert "`litellm`: exited with 1" in text
+    assert "Errors of smg (whole, 16 connections): 2 x late." in text
 
 
 def test_every_peer_is_told_where_to_listen_and_whom_to_ask(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """The load generator against a small real server."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
-from benchmarks.load import LoadPlan, LoadResult, Quantiles, Run, quantiles
+from benchmarks.load import CONVERSATION, LoadPlan, LoadResult, Quantiles, Run, quantiles
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ROLE = b'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
@@ -132,6 +133,19 @@ async def test_the_request_goes_out_as_planned() -> None:
     async with serving(whole(WHOLE)) as (port, bodies), asyncio.timeout(10):
         await Run(LoadPlan(port, '{"é":1}', 1, duration_s=0.05, warm_up_s=0.0)).measure()
     assert set(bodies) == {'{"é":1}'.encode()}
+
+
+async def test_conversations_take_their_turns_and_are_told_apart() -> None:
+    turns = [f'{{"turn":{turn},"by":"{CONVERSATION}"}}' for turn in range(3)]
+    async with serving(whole(WHOLE)) as (port, bodies), asyncio.timeout(10):
+        plan = LoadPlan(port, turns[0], 1, duration_s=0.1, warm_up_s=0.0, further=turns[1:])
+        result = await Run(plan).measure()
+    assert result.errors == {} and len(bodies) > 6
+    said = [json.loads(body) for body in bodies]
+    assert [turn["turn"] for turn in said] == [at % 3 for at in range(len(said))]
+    conversations = [{turn["by"] for turn in said[at : at + 3]} for at in range(0, len(said), 3)]
+    assert all(len(names) == 1 for names in conversations)
+    assert len(set.union(*conversations)) == len(conversations)
 
 
 def test_quantiles_are_nearest_rank_in_milliseconds() -> None:

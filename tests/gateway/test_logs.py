@@ -1,6 +1,7 @@
 """One line a request, for people or as JSON; no bodies unless asked for, and never a secret."""
 
 import io
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from telemetry.logs import HumanFormatter, JsonFormatter
 from telemetry.redact import MARK
 from tests.parts.engine import ScriptedEngine
 from tests.parts.loop import ANSWER, ONE_CALL, SERVER
+from tests.parts.scripts import call, turn
 from tests.parts.served import served
 from tests.parts.tools import ScriptedTool, tools_service
 
@@ -108,6 +110,22 @@ async def test_bodies_that_are_asked_for_are_without_secrets() -> None:
     assert "my dog is Rex" in line["body"]
     assert line["answer"] == "it is so"
     assert "THESECRET" not in out.getvalue() and MARK in line["body"]
+
+
+@pytest.mark.parametrize("formatter", [HumanFormatter, JsonFormatter])
+async def test_names_that_clients_and_models_choose_are_without_secrets(
+    formatter: type[logging.Formatter],
+) -> None:
+    calls = turn(call(KEY), reason="tool_calls")
+    with written(formatter()) as out:
+        async with tools_service(ScriptedTool(name=KEY)) as url:
+            engine = ScriptedEngine(calls, ANSWER)
+            async with served(engine, tools={"url": url}) as gateway:
+                for _ in range(2):
+                    assert (await gateway.chat(session_id=KEY, tools=[SERVER])).status == 200
+    assert out.getvalue().count("request ok") == 2
+    assert out.getvalue().count(MARK) >= 3
+    assert "THESECRET" not in out.getvalue()
 
 
 async def test_other_lines_of_a_request_name_its_trace() -> None:

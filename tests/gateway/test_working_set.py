@@ -90,6 +90,33 @@ def test_a_program_away_for_long_is_set_aside_for_one_that_waits() -> None:
     assert (away.stand, set_.set_aside) == (Stand.OUT, 1)
 
 
+def test_of_a_full_pool_each_head_takes_the_place_of_the_longest_away() -> None:
+    set_ = pool(1000, patience=2.0)
+    for number in range(10):
+        run_turn(set_, program(f"old{number}"), 100, float(number))
+    for number in range(10):
+        new, now = program(f"new{number}"), 20.0 + number / 100
+        set_.ask(new, 100, now)
+        assert list(granted(set_, now)) == [f"new{number}"]
+        set_.end(new, now, Used(100, 0, 0))
+        assert [gone.key for gone in set_.take_set_aside()] == [f"old{number}"]
+
+
+def test_a_head_that_was_looked_at_in_vain_is_looked_at_again_when_it_is_said() -> None:
+    set_ = pool(1000, patience=2.0)
+    busy, head = program("busy"), program("head")
+    set_.ask(busy, 900, 0.0)
+    list(granted(set_, 0.0))
+    set_.ask(head, 900, 5.0)
+    assert list(granted(set_, 5.0)) == []
+    set_.end(busy, 5.001, Used(900, 0, 0))
+    set_.expect(busy, (600.0, 900.0))
+    assert list(granted(set_, 5.001)) == []
+    until = set_.next_s(5.001)
+    assert until is not None and until < 5.1
+    assert list(granted(set_, until)) == ["head"]
+
+
 def test_a_tool_expected_back_soon_keeps_its_program_in() -> None:
     set_ = pool(1000, patience=2.0)
     soon, late = program("soon"), program("late")

@@ -33,6 +33,7 @@ class ScriptedEngine:
         self.weight = 1.0
         self.pool: Pool | None = None
         self.max_model_len = 4096
+        self.takes_outlooks = True
         self.died = asyncio.Event()
         self.turns = turns
         self.calls: list[Call] = []

@@ -99,14 +99,7 @@ async def listening(gateway: Gateway) -> AsyncGenerator[uvicorn.Server]:
 
     The tasks of all requests have ended when this returns.
     """
-    config = uvicorn.Config(
-        create_app(gateway),
-        port=0,
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        ws="none",
-    )
+    config = create_app(gateway).served(port=0, log_level="warning")
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

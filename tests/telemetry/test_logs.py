@@ -1,5 +1,6 @@
 """The forms of a log, in either process."""
 
+import json
 import logging
 import time
 from typing import Literal
@@ -54,3 +55,12 @@ def test_known_secrets_are_in_no_line(
     said = capsys.readouterr().err
     assert "swordfish" not in said and said.count(MARK) == 2
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["1 b=2", "1 b", "x=", '"', "", "1\nb=2", "ü b=2"])
+def test_no_value_looks_like_another_fact(value: str) -> None:
+    record = logging.makeLogRecord({"msg": "m", "levelname": "INFO", "name": "g", "created": 0})
+    record.facts = {"a": value, "c": 3}
+    line = HumanFormatter().format(record)
+    said = json.dumps(value, ensure_ascii=not value.isprintable())
+    assert line.endswith(f" m a={said} c=3")
