@@ -146,8 +146,8 @@ def measure(sessions: int, steps: int, seed: int) -> tuple[float, float]:
         ours.time(scheduler.keeper, name)
     queue = scheduler.kv_cache_manager.block_pool.free_block_queue
     queue._victims = scheduler.keeper._victims
-    ours.time(queue, "_ready")
-    ours.time(queue, "_sweep")
+    for name in ("_ready", "_sweep", "prepend_n", "_take_claimed"):
+        ours.time(queue, name)
     ours.time(scheduler, "_note_step")
     for _ in range(steps):
         advance()

@@ -1,7 +1,6 @@
 """One line a request, for people or as JSON; no bodies unless asked for, and never a secret."""
 
 import io
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

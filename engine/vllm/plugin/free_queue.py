@@ -5,8 +5,8 @@ from collections.abc import Callable
 from vllm.v1.core.kv_cache_utils import FreeKVCacheBlockQueue, KVCacheBlock
 
 # Victims are named some at a time, a small share of the pool: until they are taken they are found.
-_AHEAD, _AHEAD_SHARE = 64, 256
-_LOOKS = 32
+_AHEAD, _AHEAD_SHARE = 512, 256
+_LOOKS = 64
 
 
 class FreeQueue(FreeKVCacheBlockQueue):  # type: ignore[misc]  # vLLM is not analysed
@@ -43,8 +43,16 @@ class FreeQueue(FreeKVCacheBlockQueue):  # type: ignore[misc]  # vLLM is not ana
             self._sweep()
             if (ready := self._ready(n)) < n:
                 first = super().popleft_n(ready)
-                self.prepend_n(first + self._victims(max(n - ready, self._ahead)))
+                first += self._victims(max(n - ready, self._ahead))
+                self.prepend_n(first)
+                if len(first) < n:
+                    return self._take_claimed(n)
         taken = super().popleft_n(n)
+        return taken
+
+    def _take_claimed(self, n: int) -> list[KVCacheBlock]:
+        """Take n blocks of which some are claimed, and nobody could say which are worth least."""
+        taken: list[KVCacheBlock] = super().popleft_n(n)
         for block in taken:
             self._claims[block.block_id] = 0
         return taken
@@ -54,8 +62,10 @@ class FreeQueue(FreeKVCacheBlockQueue):  # type: ignore[misc]  # vLLM is not ana
         claims, count = self._claims, 0
         block = self.fake_free_list_head.next_free_block
         while count < n and block is not self.fake_free_list_tail:
-            if claims[block.block_id] and block.block_hash is not None:
-                break
+            if claims[block.block_id]:
+                if block.block_hash is not None:
+                    break
+                claims[block.block_id] = 0  # it was taken out of the cache
             count += 1
             block = block.next_free_block
         return count

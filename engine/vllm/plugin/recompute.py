@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 _KEEP = 0.98
-_LEAST_TOKENS = 256
+LEAST_TOKENS = 256
+"""Steps that compute fewer of prompts teach nothing."""
 
 
 @dataclass(slots=True)
@@ -23,7 +24,7 @@ class Recompute:
 
     def note(self, tokens: int, depth: float, took_s: float) -> None:
         """A step has computed so many prompt tokens, at this mean place in their contexts."""
-        if tokens < _LEAST_TOKENS or took_s <= 0:
+        if tokens < LEAST_TOKENS or took_s <= 0:
             return
         y = took_s / tokens
         self._n = _KEEP * self._n + 1

@@ -13,6 +13,7 @@ from vllm.v1.request import Request
 
 from engine.outlook import Outlook
 from engine.vllm.plugin.keeper import Keeper
+from engine.vllm.plugin.recompute import LEAST_TOKENS
 from engine.vllm.plugin.watch import watch_parent
 
 RETENTION = "roundhouse_retention"
@@ -61,8 +62,8 @@ class AgentScheduler(Scheduler):  # type: ignore[misc]  # vLLM is not analysed
     def _note_step(self, output: SchedulerOutput) -> None:
         tokens = depth = 0
         self._step = None
-        if output.total_num_scheduled_tokens == len(output.num_scheduled_tokens):
-            return  # each decodes one token: nothing to learn
+        if output.total_num_scheduled_tokens < len(output.num_scheduled_tokens) + LEAST_TOKENS:
+            return  # nearly all decode one token each: nothing to learn
         for request_id, scheduled in output.num_scheduled_tokens.items():
             if scheduled > 1:
                 tokens += scheduled

@@ -24,8 +24,10 @@ class Session:
     """Turns that wait or run in the engine now."""
     stand: Stand = "away"
     since_s: float = 0.0
+    expected_s: tuple[float, float] | None = None
+    """The range its absence is expected in, as far as anything is known."""
     absence: Absence | None = None
-    """What is known of how long it stays away."""
+    """The law of it, made when it is first asked for: most come back before."""
     is_told: bool = False
     """Whether something was told of it since its last turn came."""
     evicted: int = 0
@@ -42,13 +44,14 @@ class Session:
         """A turn has ended. What comes next is not known, unless it was told while it ran."""
         self.turns -= 1
         if not self.turns and not self.is_told:
-            self.stand, self.since_s, self.absence = "away", now, None
+            self.stand, self.since_s = "away", now
+            self.expected_s = self.absence = None
 
     def expect(self, outlook: Outlook, now: float) -> None:
         """Something was told of it."""
         self.is_told = True
         self.stand, self.since_s = outlook.stand, now - outlook.gone_s
-        self.absence = Absence(outlook.expected_s) if outlook.expected_s is not None else None
+        self.expected_s, self.absence = outlook.expected_s, None
 
     def left_s(self, now: float) -> float:
         """Seconds until its next turn is expected.
@@ -56,10 +59,15 @@ class Session:
         Expectations may be wrong by any factor, and what has gone is known: the geometric mean of
         both halves the error of the one, and loses little of it where it is right.
         """
-        gone_s = max(now - self.since_s, 0.0)
-        if self.absence is None:
+        gone_s = now - self.since_s
+        if gone_s < 0.0:
+            gone_s = 0.0
+        if self.expected_s is None:
             return gone_s
-        return math.sqrt(max(self.absence.left_s(gone_s), SOON_S) * (gone_s + _GONE_S))
+        if self.absence is None:
+            self.absence = Absence(self.expected_s)
+        left_s = self.absence.left_s(gone_s)
+        return math.sqrt((left_s if left_s > SOON_S else SOON_S) * (gone_s + _GONE_S))
 
 
 @dataclass(slots=True, eq=False)
@@ -100,5 +108,6 @@ def rank(chain: Chain[T], now: float, cost_per_token: float) -> tuple[int, float
         return 4, -session.arrived_s
     if session.stand == "done":
         return 0, session.since_s
-    worth = cost_per_token / max(session.left_s(now), SOON_S)
+    left_s = session.left_s(now)
+    worth = cost_per_token / (left_s if left_s > SOON_S else SOON_S)
     return (2 if session.stand == "aside" else 3), worth
