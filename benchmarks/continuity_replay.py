@@ -182,7 +182,7 @@ async def _play(
                 elif isinstance(event, Finished):
                     usage = event.usage
         if len(calls) != len(list(_calls(message))):
-            raise UnplayableTurnError(f"the parser found {len(calls)} calls in {message}")
+            raise UnplayableTurnError(f"the parser found {len(calls)} calls in {message}: {said!r}")
         if before is not None:
             found.add(before, usage.prompt_tokens, usage.cached_tokens)
         before = usage.prompt_tokens, usage.completion_tokens

@@ -2,7 +2,8 @@
 
 Named by dotted path (`--distributed-executor-backend benchmarks.fake_executor.FakeExecutor`);
 the step time in milliseconds is read from the environment variable BENCH_STEP_MS. A request that
-brings token ids in `vllm_xargs`, under "script", gets them as its answer; the last must end it.
+brings token ids in `vllm_xargs`, under "script", gets them as its answer, one a step or as many as
+"script_step" says; the last must end it.
 """
 
 import os
@@ -10,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from itertools import islice
 from typing import TypeVar
 
 import torch
@@ -19,7 +21,7 @@ from vllm.v1.executor.abstract import Executor
 from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheConfig, KVCacheSpec
 from vllm.v1.outputs import DraftTokenIds, ModelRunnerOutput
 
-from benchmarks.fake_step import SCRIPT, SEED, STEP_VARIABLE, StepClock
+from benchmarks.fake_step import SCRIPT, SCRIPT_STEP, SEED, STEP_VARIABLE, StepClock
 
 # Far more than 256 streams of a few thousand tokens need: nothing is ever preempted.
 _KV_BYTES = 2 << 30
@@ -37,7 +39,7 @@ class FakeExecutor(Executor):  # type: ignore[misc]  # vllm's own types are skip
     def _init_executor(self) -> None:
         self._clock = StepClock(float(os.environ.get(STEP_VARIABLE, "8")) / 1e3)
         self._prompt_tokens: dict[str, int] = {}
-        self._scripts: dict[str, Iterator[int]] = {}
+        self._scripts: dict[str, tuple[Iterator[int], int]] = {}
         vocabulary = self.model_config.get_vocab_size()
         # The top of a small vocabulary is left out: added tokens such as <tool_call>.
         plain = range(min(_FIRST_PLAIN, vocabulary // 4), min(_LAST_PLAIN, vocabulary * 15 // 16))
@@ -55,8 +57,8 @@ class FakeExecutor(Executor):  # type: ignore[misc]  # vllm's own types are skip
         computed: dict[str, int] = {}
         for new in scheduler_output.scheduled_new_reqs:
             self._prompt_tokens[new.req_id] = len(new.prompt_token_ids or ())
-            if script := _script(new.sampling_params):
-                self._scripts[new.req_id] = iter(script)
+            if (script := _script(new.sampling_params)) is not None:
+                self._scripts[new.req_id] = script
             computed[new.req_id] = new.num_computed_tokens
         cached = scheduler_output.scheduled_cached_reqs
         computed.update(zip(cached.req_ids, cached.num_computed_tokens, strict=True))
@@ -77,7 +79,7 @@ class FakeExecutor(Executor):  # type: ignore[misc]  # vllm's own types are skip
         if computed < self._prompt_tokens[request_id]:
             return []
         if (script := self._scripts.get(request_id)) is not None:
-            return [next(script)]
+            return list(islice(*script))
         self._emitted += 1
         return [self._tokens[self._emitted % _CYCLE]]
 
@@ -158,9 +160,11 @@ class FakeExecutor(Executor):  # type: ignore[misc]  # vllm's own types are skip
         return False
 
 
-def _script(params: SamplingParams | None) -> list[int]:
-    found = (params.extra_args or {}).get(SCRIPT) if params is not None else None
-    return found if isinstance(found, list) else []
+def _script(params: SamplingParams | None) -> tuple[Iterator[int], int] | None:
+    """The tokens of an answer, and how many of them come in a step."""
+    extra = (params.extra_args if params is not None else None) or {}
+    found, step = extra.get(SCRIPT), extra.get(SCRIPT_STEP, 1)
+    return (iter(found), int(step)) if isinstance(found, list) else None
 
 
 def _settled(value: _T) -> Future[_T]:

@@ -5,6 +5,8 @@ STEP_VARIABLE = "BENCH_STEP_MS"
 SEED = 0
 # Names, among a request's `vllm_xargs`, the token ids that it is to be answered with.
 SCRIPT = "script"
+# And how many of them come in one step, as drafts that were right make it; one by default.
+SCRIPT_STEP = "script_step"
 
 
 class StepClock:

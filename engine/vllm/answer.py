@@ -15,7 +15,7 @@ from vllm.entrypoints.openai.chat_completion.protocol import (
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.parser.abstract_parser import Parser
-from vllm.renderers.chat_utils import ConversationMessage, make_tool_call_id
+from vllm.renderers.chat_utils import ConversationMessage
 from vllm.utils.collection_utils import as_list
 
 from engine.errors import EngineFailed
@@ -30,6 +30,7 @@ from engine.types import (
     Usage,
 )
 from engine.vllm.choice import Choice, Said
+from engine.vllm.tool_calls import named
 from engine.vllm.translate import dead
 
 NO_TOOLS = (None, "none")
@@ -186,10 +187,27 @@ class Answer:
             prompt_token_ids=whole.prompt_token_ids,
             finished=output.finish_reason is not None,
         )
-        if message is None:
-            return "", "", ()
-        calls = choice.calls.take(message.tool_calls) if message.tool_calls else ()
-        return message.content or "", message.reasoning or "", calls
+        choice.raw.append(output.text)
+        choice.at_once = max(choice.at_once, len(output.token_ids))
+        text = (message.content if message is not None else None) or ""
+        reasoning = (message.reasoning if message is not None else None) or ""
+        calls = choice.calls.take((message.tool_calls if message is not None else None) or ())
+        if output.finish_reason == "stop" and choice.at_once > 1:
+            calls += self._missed(choice)
+        return text, reasoning, calls
+
+    def _missed(self, choice: Choice) -> tuple[ToolCallDelta, ...]:
+        """Calls that vLLM's streaming parsers lose where several tokens come at once."""
+        parser = make_parser(self._serving, self._request)
+        if parser is None or self._request.tool_choice in NO_TOOLS:
+            return ()
+        _, _, calls = parser.parse(
+            "".join(choice.raw),
+            self._request,
+            enable_auto_tools=self._serving.enable_auto_tools,
+            model_output_token_ids=choice.token_ids,
+        )
+        return choice.calls.missed(named(calls))
 
     def _parse_whole(
         self, parser: Parser, choice: Choice, output: CompletionOutput, whole: RequestOutput
@@ -206,9 +224,7 @@ class Answer:
             reasoning = None
         if self._request.tool_choice in NO_TOOLS:
             calls = None
-        deltas = choice.calls.take_whole(
-            [(call.id or make_tool_call_id(), call.name, call.arguments) for call in calls or ()]
-        )
+        deltas = choice.calls.take_whole(named(calls))
         return content or "", reasoning or "", deltas
 
     def _logprobs(self, output: CompletionOutput) -> object:

@@ -24,13 +24,19 @@ class Said:
 class Choice:
     """One choice of an answer while it grows."""
 
-    __slots__ = ("calls", "done", "parser", "texts", "token_ids", "tokens", "whole")
+    __slots__ = (
+        "at_once", "calls", "done", "parser", "raw", "texts", "token_ids", "tokens", "whole",
+    )  # fmt: skip
 
     def __init__(self, index: int, parser: Parser | None, parallel: bool) -> None:
         self.parser = parser
         self.calls = ToolCallTracker(index, parallel)
         self.token_ids: list[int] = []
         self.texts: list[str] = []
+        self.raw: list[str] = []
+        """What the parser was given, in a stream."""
+        self.at_once = 0
+        """The most tokens that it was given at once."""
         self.tokens = 0
         self.done = False
         self.whole = False

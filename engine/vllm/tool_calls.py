@@ -3,7 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from vllm.entrypoints.generate.base.protocol import DeltaFunctionCall, DeltaToolCall
+from vllm.entrypoints.generate.base.protocol import (
+    DeltaFunctionCall,
+    DeltaToolCall,
+    FunctionCall,
+)
+from vllm.renderers.chat_utils import make_tool_call_id
 
 from engine.types import ToolCall, ToolCallDelta
 
@@ -89,6 +94,20 @@ class ToolCallTracker:
             ]
         )
 
+    def missed(self, calls: Sequence[tuple[str, str, str]]) -> tuple[ToolCallDelta, ...]:
+        """What was not streamed of the calls that are in the whole answer; they are told now."""
+        found = []
+        for index, (call_id, name, arguments) in enumerate(calls):
+            if (known := self._calls.get(index)) is None:
+                function = DeltaFunctionCall(name=name, arguments=arguments)
+                found.append(DeltaToolCall(index=index, id=call_id, function=function))
+            elif not known.scanner.closed and arguments.startswith(
+                told := "".join(known.arguments)
+            ):
+                function = DeltaFunctionCall(arguments=arguments[len(told) :])
+                found.append(DeltaToolCall(index=index, function=function))
+        return self.take(found)
+
     def _take(self, delta: DeltaToolCall) -> ToolCallDelta:
         function = delta.function
         name = function.name if function is not None else None
@@ -108,3 +127,8 @@ class ToolCallTracker:
                 continue
             call.announced = True
             yield ToolCall(self._choice, index, call.id, call.name, "".join(call.arguments))
+
+
+def named(calls: Sequence[FunctionCall] | None) -> list[tuple[str, str, str]]:
+    """Id, name and arguments of calls that vLLM has found in a whole answer."""
+    return [(call.id or make_tool_call_id(), call.name, call.arguments) for call in calls or ()]
