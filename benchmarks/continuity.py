@@ -84,7 +84,7 @@ def _template(text: str, families: Mapping[str, Family]) -> tuple[str, Path | No
 
 HEAD = (
     "| family | answers | continuity | turns | found of the turn before | turns that lost some "
-    "| computed per turn | prompts |\n|---|---|---|---|---|---|---|---|"
+    "| tokens of a prompt | computed of them | prompts |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -131,6 +131,7 @@ async def _measure(
     return (
         f"| {name} | {writing} | {'on' if kept else 'off'} | {found.turns} | {share:.2%} "
         f"| {found.short} "
+        f"| {found.prompt / max(found.turns, 1):.0f} "
         f"| {found.computed / max(found.turns, 1):.0f} | {prompts} |"
     )
 

@@ -29,8 +29,10 @@ class Found:
     """How many of those were found."""
     short: int = 0
     """Turns that did not find all of them."""
+    prompt: int = 0
+    """Tokens of all their prompts."""
     computed: int = 0
-    """Prompt tokens that were computed."""
+    """Of these, those that were computed."""
     prompts: Counter[str] = field(default_factory=Counter)
     """Prompts by how they went on."""
 
@@ -41,6 +43,7 @@ class Found:
         self.whole += whole
         self.cached += min(cached, whole)
         self.short += cached < whole
+        self.prompt += prompt
         self.computed += prompt - cached
 
 

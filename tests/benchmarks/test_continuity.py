@@ -60,7 +60,7 @@ def test_only_full_blocks_of_the_turn_before_are_counted() -> None:
     found.add((30, 3), prompt=50, cached=16)
     found.add((30, 2), prompt=50, cached=16)
     assert (found.turns, found.whole, found.cached, found.short) == (3, 80, 64, 1)
-    assert found.computed == 18 + 34 + 34
+    assert (found.prompt, found.computed) == (150, 18 + 34 + 34)
 
 
 def test_a_client_writes_arguments_anew_and_drops_spaces() -> None:
@@ -102,4 +102,4 @@ def test_with_continuity_every_full_block_of_the_turn_before_is_found_and_withou
     for on, off in (rows[:2], rows[2:]):
         assert (on[4], on[5]) == ("100.00%", "0")
         assert int(off[5]) > 0
-    assert int(rows[3][6]) > int(rows[1][6]), "what a template writes otherwise is computed again"
+    assert int(rows[3][7]) > int(rows[1][7]), "what a template writes otherwise is computed again"
