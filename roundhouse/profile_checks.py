@@ -34,6 +34,7 @@ def check_profile(profile: Profile, machine: Machine, env: Mapping[str, str]) ->
             continue
         yield check_model(engine, machine, env)
         yield from check_devices(engine, machine)
+        yield from check_host_memory(engine)
     yield check_memory(profile, machine)
 
 
@@ -121,6 +122,17 @@ def check_devices(engine: EngineConfig, machine: Machine) -> Iterator[Finding]:
     if absent:
         detail = f"{engine.name} wants GPU {absent}, and there are {len(machine.gpus)}"
         yield Finding("devices", State.FAULT, detail, f"change engines: {engine.name}: devices")
+
+
+def check_host_memory(engine: EngineConfig) -> Iterator[Finding]:
+    """Only where it would hold little that the KV cache does not hold as well."""
+    host_gib, cache_gib = engine.host_memory_gib, engine.kv_cache_gib or 0.0
+    if 0 < host_gib <= cache_gib:
+        detail = f"{host_gib:g} GiB for {engine.name}, and its KV cache holds {cache_gib:g} GiB"
+        remedy = (
+            f"raise engines: {engine.name}: host_memory_gib above kv_cache_gib, or leave it out"
+        )
+        yield Finding("host memory", State.WARN, detail, remedy)
 
 
 def check_memory(profile: Profile, machine: Machine) -> Finding:

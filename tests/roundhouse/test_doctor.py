@@ -23,6 +23,7 @@ from roundhouse.probes import Gpu, Machine, hub_cache, read_gpu
 from roundhouse.profile_checks import (
     check_devices,
     check_folder,
+    check_host_memory,
     check_keys,
     check_memory,
     check_model,
@@ -175,6 +176,15 @@ def test_host_memory_is_counted_on_gpus_too() -> None:
     short = check_memory(profile, replace(gpus, memory_gib=14))
     assert short.state is State.WARN
     assert "host_memory_gib" in short.remedy
+
+
+def test_host_memory_that_holds_no_more_than_the_cache_is_a_warning() -> None:
+    engine = EngineConfig(name="big", model=DEMO, kv_cache_gib=8, host_memory_gib=4)
+    (finding,) = check_host_memory(engine)
+    assert finding.state is State.WARN
+    assert "host_memory_gib above kv_cache_gib" in finding.remedy
+    for enough in ({"host_memory_gib": 16}, {"host_memory_gib": 0}, {"kv_cache_gib": None}):
+        assert not list(check_host_memory(engine.model_copy(update=enough)))
 
 
 async def test_doctor_ends_with_1_and_names_the_port_that_is_taken(
