@@ -1,5 +1,6 @@
 """What of a conversation comes after the messages that are known already, as tokens."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -17,6 +18,8 @@ Items: TypeAlias = str | list[int]
 _HARMONY_ENDS = frozenset({200002, 200007, 200012})  # <|return|>, <|end|>, <|call|>
 _SAME = 200  # characters before the cut that must agree, or the whole message if it is shorter
 _SAME_TOKENS = 4  # the same where the rendering is tokens
+_MOVED = 64  # characters: shorter than any tool, longer than what templates write around messages
+_MOVED_TOKENS = 16
 _SAME_CALL = 16  # the same for a message that is all tool calls: how they are written varies
 _CANNOT = (jinja2.TemplateError, VLLMClientError, ValueError, TypeError, KeyError)
 
@@ -50,7 +53,8 @@ class Rendering:
         """The tokens from the end of the last known message on, that end included.
 
         None where the template does not let it be told: it rejects a conversation that stops
-        there, or writes the known messages so differently that the place is in doubt.
+        there, writes the known messages so differently that the place is in doubt, or moves the
+        tools or the system message on to what is new, where they would be read once more.
         """
         messages, end = request.messages, known.end
         try:
@@ -60,7 +64,7 @@ class Rendering:
         except _CANNOT:
             return None
         at = cut(whole, start, _visible(known_messages[-1]))
-        if at is None:
+        if at is None or repeats(whole.items, start.items, at, start.ends[-1]):
             return None
         rest = whole.items[at:]
         # A special token always stands by itself, so what follows it may be tokenized alone.
@@ -123,6 +127,19 @@ def cut(whole: Rendered, start: Rendered, visible: int) -> int | None:
         whole.items[max(there - visible, 0) : there] == start.items[max(here - visible, 0) : here]
     )
     return there if same else None
+
+
+def repeats(whole: Items, start: Items, there: int, here: int) -> bool:
+    """Whether what stands in `start` before `here`, and in `whole` not before `there`, stands in
+    `whole` behind it."""
+    moved = here - there
+    if moved < (_MOVED if isinstance(whole, str) else _MOVED_TOKENS):
+        return False
+    same = next((at for at in range(there) if whole[at] != start[at]), there)
+    part, rest = start[same : same + moved], whole[there:]
+    if isinstance(part, str) and isinstance(rest, str):
+        return part in rest
+    return array("I", part).tobytes() in array("I", rest).tobytes()
 
 
 def _places(text: str, end: str) -> list[int]:

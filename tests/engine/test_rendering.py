@@ -101,7 +101,16 @@ async def test_what_follows_the_known_messages_is_rendered_as_the_template_has_i
     assert text.startswith(end) and "20 C" in text and "Bonn" not in text
 
 
-@pytest.mark.parametrize("template", ENDS)
+async def test_a_template_that_moves_the_tools_is_rendered_plainly_at_a_second_question(
+    rendering: Render,
+) -> None:
+    renderer = rendering("instructions")
+    first = [asked("Warm?"), called('{"at": "Bonn"}'), result("20 C")]
+    assert await rest(renderer, 2, "</s>", *first) is not None
+    assert await rest(renderer, 4, "</s>", *first, ANSWER, asked("And Rome?")) is None
+
+
+@pytest.mark.parametrize("template", ["thinking", "headers"])
 async def test_a_second_question_goes_on_from_the_answer(rendering: Render, template: str) -> None:
     renderer, end = rendering(template), ENDS[template]
     said = [asked("Warm?"), called('{"at": "Bonn"}'), result("20 C"), ANSWER, asked("And Rome?")]
