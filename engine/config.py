@@ -21,6 +21,7 @@ VLLM_ONLY = (
     "tool_parser",
     "reasoning_parser",
     "scheduling",
+    "retention",
     "hang_s",
     "args",
 )
@@ -94,6 +95,8 @@ class EngineConfig(BaseModel):
     continuity_mib: float = Field(default=256.0, ge=0)
     """Memory for the tokens of past turns, four bytes each, so that a session's next prompt begins
     with them exactly; 0 renders every prompt anew."""
+    retention: bool = True
+    """Keep cached contexts by when they are needed again; false: in the order of their last use."""
     hang_s: float = Field(default=120.0, gt=0)
     """How long vLLM's process may answer nothing before the turns it has end with an error."""
     shutdown_s: float = Field(default=20.0, gt=0)

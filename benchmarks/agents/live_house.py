@@ -65,12 +65,12 @@ def profile(
         "max_num_seqs": load.live,
         "override_generation_config": {"temperature": 0},
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
-        "additional_config": {"roundhouse_retention": variant.retention},
     }
     engine = {
         "name": SERVED_NAME,
         "model": str(DEMO),
         "tool_parser": "hermes",
+        "retention": variant.retention,
         "max_model_len": min(_LONGEST, (blocks - 1) * BLOCK),  # vLLM keeps one for itself
         "args": args,
     }

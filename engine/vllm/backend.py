@@ -178,7 +178,7 @@ class VllmEngine:
             await self._fetching.close()
             with generating(self.name):
                 await llm.sleep(SLEEP_LEVEL, mode="wait")
-        except EngineError:
+        except BaseException:  # given up too: a token tells how it stands
             self._recorder.is_asleep = False
             raise
 

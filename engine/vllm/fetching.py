@@ -49,6 +49,11 @@ class Fetching:
             loop = asyncio.get_running_loop()
             self._timers[name] = loop.call_later(in_s, self._due, outlook)
 
+    @property
+    def pending(self) -> set[str]:
+        """The sessions that are being fetched, or will be."""
+        return {*self._timers, *self._ready, *self._running}
+
     def drop(self, session: str) -> None:
         """Its turn is here, or it is not to be fetched any more: whatever runs for it ends."""
         if (timer := self._timers.pop(session, None)) is not None:
@@ -59,7 +64,7 @@ class Fetching:
 
     async def close(self) -> None:
         """End all."""
-        for name in [*self._timers, *self._ready, *self._running]:
+        for name in self.pending:
             self.drop(name)
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 

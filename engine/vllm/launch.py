@@ -20,6 +20,7 @@ from engine.config import EngineConfig
 from engine.errors import StartFailed
 from engine.vllm.metrics import EngineCollector, LoadRecorder, stat_loggers
 from engine.vllm.offloading import offloading
+from engine.vllm.plugin.scheduler import RETENTION
 
 SCHEDULER = "engine.vllm.plugin.scheduler.make_scheduler"
 
@@ -97,11 +98,21 @@ def engine_args(config: EngineConfig) -> AsyncEngineArgs:
             f"engine '{config.name}': say '{twice[0]}' beside `args`, not inside them"
         )
     args: dict[str, object] = {**named, **config.args}
+    if not config.retention:
+        ours = {RETENTION: False}
+        args["additional_config"] = {**_mapping(config, "additional_config"), **ours}
     structured = config.args.get("structured_outputs_config")
     if isinstance(structured, dict):
         # vLLM turns its other configurations into objects by itself, and sets a field of this one.
         args["structured_outputs_config"] = StructuredOutputsConfig(**structured)
     return AsyncEngineArgs(**args)
+
+
+def _mapping(config: EngineConfig, name: str) -> dict[str, object]:
+    value = config.args.get(name, {})
+    if not isinstance(value, dict):
+        raise StartFailed(f"engine '{config.name}': '{name}' in `args` must be a mapping")
+    return dict(value)
 
 
 def _prepare_fork() -> None:

@@ -52,10 +52,8 @@ async def _cached_after_a_tool(is_kept: bool) -> tuple[int, int, dict[str, int]]
     config = demo_config(
         "tight",
         max_model_len=512,
-        args={
-            "num_gpu_blocks_override": 24,
-            "additional_config": {"roundhouse_retention": is_kept},
-        },
+        retention=is_kept,
+        args={"num_gpu_blocks_override": 24},
     )
     async with tools_service(tool) as url:
         settings: dict[str, Any] = {

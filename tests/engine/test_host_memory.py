@@ -7,9 +7,10 @@ import psutil
 import pytest
 
 from benchmarks.tier import VARIANTS, Found, Variant
-from benchmarks.tier_play import BLOCK, config, counted, other, returning
+from benchmarks.tier_play import BLOCK, chat, config, counted, other, returning
 from engine.config import EngineConfig
 from engine.errors import StartFailed
+from engine.outlook import Outlook
 from engine.vllm.backend import VllmEngine
 from engine.vllm.launch import engine_args
 from tests.parts.forked import no_errors_of_warnings
@@ -71,6 +72,23 @@ async def test_a_context_is_fetched_before_its_session_returns() -> None:
 async def found(variant: Variant) -> Found:
     async with running(config(variant.host_memory_gib)) as engine:
         return await returning(engine, variant, sessions=2)
+
+
+async def test_an_engine_that_sleeps_fetches_nothing() -> None:
+    spare = config(0.25).model_copy(update={"spare": True})
+    away = Outlook("one", "away", gone_s=5.0, expected_s=(5.5, 60.0))
+    later = Outlook("one", "away", gone_s=0.0, expected_s=(500.0, 600.0))
+    async with running(spare) as engine:
+        await chat(engine, "one", [{"role": "user", "content": "one and two?"}])
+        engine.expect(later)
+        assert engine._fetching.pending == {"one"}
+        await engine.sleep()
+        assert engine._fetching.pending == set(), "what was to come is given up"
+        engine.expect(away)
+        assert engine._fetching.pending == set(), "nothing begins meanwhile"
+        await engine.wake()
+        engine.expect(later)
+        assert engine._fetching.pending == {"one"}
 
 
 def test_more_host_memory_than_there_is_free_is_refused() -> None:

@@ -18,6 +18,14 @@ def config(**settings: object) -> EngineConfig:
     return EngineConfig.model_validate({"name": "one", "model": DEMO, **settings})
 
 
+def test_retention_is_switched_off_beside_whatever_else_vllm_is_told() -> None:
+    args = engine_args(config(retention=False, args={"additional_config": {"other": 1}}))
+    assert args.additional_config == {"other": 1, "roundhouse_retention": False}
+    assert engine_args(config()).additional_config == {}
+    with pytest.raises(StartFailed, match="'additional_config' in `args` must be a mapping"):
+        engine_args(config(retention=False, args={"additional_config": 1}))
+
+
 def test_the_profile_reaches_vllm() -> None:
     args = engine_args(
         config(served_name="m", kv_cache_gib=0.5, max_model_len=99, args={"max_num_seqs": 7})

@@ -21,7 +21,6 @@ from benchmarks.agents.live_house import (
 from benchmarks.agents.live_load import TOOLS, Load, run_s, sessions
 from benchmarks.agents.live_report import Row, agreements, markdown
 from engine.config import EngineConfig
-from engine.vllm.plugin.scheduler import RETENTION as SETTING
 from gateway.config import GatewayConfig
 
 LOAD = Load(sessions=6, live=3, requests=3)
@@ -136,7 +135,7 @@ def test_variants_are_told_apart_by_settings_that_exist(variant: Variant) -> Non
     (engine,) = (EngineConfig.model_validate(one) for one in settings["engines"])
     assert gateway.programs.enabled is variant.admission
     assert gateway.retention.enabled is variant.retention
-    assert engine.args["additional_config"] == {SETTING: variant.retention}
+    assert engine.retention is variant.retention
     assert (engine.args["num_gpu_blocks_override"] == 100) is not variant.is_ample
 
 
