@@ -10,10 +10,10 @@ from engine.protocol import Engine
 from gateway.admission import Queue
 from gateway.dispatch import Dispatch, Way
 from gateway.events import TurnEvent
-from gateway.fleet import Member
 from gateway.gate import Wants
 from gateway.identity import Identity
 from gateway.keys import Terms
+from gateway.member import Member
 from gateway.metrics import Metrics
 from gateway.router import Standing
 from gateway.routes import Routes, Target

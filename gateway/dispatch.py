@@ -7,8 +7,9 @@ from typing import Self
 
 from engine.errors import EngineError
 from engine.types import Call, Event, Finished, ToolCall
-from gateway.fleet import Fleet, Member
+from gateway.fleet import Fleet
 from gateway.gate import Gate, Pass, Wants
+from gateway.member import Member
 from gateway.program import Used
 from gateway.retention import Retention
 from gateway.router import Standing

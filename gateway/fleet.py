@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from engine.errors import (
     BadCall,
@@ -18,6 +17,7 @@ from gateway.config import FailuresConfig, RoutingConfig
 from gateway.errors import EngineGone
 from gateway.health import Health
 from gateway.homes import Homes, Prefixes, prefix_of
+from gateway.member import Member
 from gateway.metrics import FleetMetrics
 from gateway.retries import Retries
 from gateway.router import MOVED, Candidate, Spill, Standing, explain, pick
@@ -28,55 +28,6 @@ from gateway.store import Store
 logger = logging.getLogger(__name__)
 
 WAKE_S = 5
-
-
-@dataclass(slots=True, eq=False)
-class Member:
-    """One engine of the fleet."""
-
-    engine: Engine
-    health: Health
-    in_flight: int = 0
-    claims: int = 0
-    """Turns that were placed there and have not ended, those before its gate among them."""
-    is_draining: bool = False
-    """No new turn goes to it; sessions move when their next turn begins."""
-    is_leaving: bool = False
-    """It is about to sleep: no new turn goes to it."""
-    ejected: asyncio.Event = field(default_factory=asyncio.Event)
-    _idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def claim(self) -> None:
-        """A turn comes that it must not fall asleep under; to be released."""
-        self.claims += 1
-
-    def release(self) -> None:
-        """The turn has ended."""
-        self.claims -= 1
-        if not self.claims:
-            self._idle.set()
-
-    async def drained(self, timeout_s: float) -> bool:
-        """Wait until no turn is there; false when `timeout_s` ran out first."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self.claims:
-                    self._idle.clear()
-                    await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    @property
-    def standing(self) -> Standing:
-        """What may be sent to it now."""
-        if self.engine.died.is_set():
-            return Standing.DEAD
-        if self.is_leaving or self.engine.load().is_asleep:
-            return Standing.ASLEEP
-        if self.is_draining:
-            return Standing.DRAINING
-        return Standing.EJECTED if self.health.is_ejected else Standing.WELL
 
 
 class Fleet:

@@ -8,7 +8,7 @@ import msgspec
 
 from gateway.desk import Desk
 from gateway.errors import ToolsDown
-from gateway.fleet import Member
+from gateway.member import Member
 from gateway.sessions import Session
 from gateway.timeline import Timeline
 from gateway.tool_client import ToolClient

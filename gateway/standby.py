@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from engine.errors import CannotSleep, EngineError
 from engine.probe import answer_token
 from gateway.errors import Conflict
-from gateway.fleet import Fleet, Member
+from gateway.fleet import Fleet
 from gateway.gate import Gate
+from gateway.member import Member
 from gateway.metrics import StandbyMetrics
 from gateway.router import Standing
 from gateway.schedule import wanted

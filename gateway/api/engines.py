@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from engine.errors import EngineError
 from gateway.access import Admin
 from gateway.errors import EngineGone, NotFound, from_engine
-from gateway.fleet import Fleet, Member
+from gateway.fleet import Fleet
+from gateway.member import Member
 from gateway.standby import SWITCH_S, Standby
 
 

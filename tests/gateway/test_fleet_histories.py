@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 from engine.errors import BadCall, EngineAway, EngineBusy, EngineError, EngineFailed
 from gateway.config import FailuresConfig, RoutingConfig
 from gateway.errors import EngineGone
-from gateway.fleet import Fleet, Member
+from gateway.fleet import Fleet
+from gateway.member import Member
 from gateway.metrics import FleetMetrics
 from gateway.router import MOVED, Standing
 from gateway.routes import Target
