@@ -15,6 +15,7 @@ import msgspec
 Stand: TypeAlias = Literal["away", "coming", "aside", "done"]
 
 _Z90 = 1.2815515655446004  # the ninth decile of the standard normal law
+_Z999 = 3.090232306167813  # and what one in a thousand is above
 _ROOT2 = math.sqrt(2)
 _LEAST_S = 1e-3
 _SURE = 1e-3  # a narrower spread, in natural logarithms, is a point
@@ -77,6 +78,13 @@ class Absence:
 
 
 _absence = lru_cache(maxsize=4096)(Absence)
+
+
+@lru_cache(maxsize=4096)
+def unheard_s(expected_s: tuple[float, float]) -> float:
+    """The age that one in a thousand of such absences reaches."""
+    low, high = sorted(math.log(max(end_s, _LEAST_S)) for end_s in expected_s)
+    return math.exp((low + high) / 2 + _Z999 * (high - low) / (2 * _Z90))
 
 
 @lru_cache(maxsize=4096)

@@ -260,5 +260,5 @@ class Pass:
     ) -> None:
         """The turn has ended."""
         if self.away_s is not None:
-            self.door.set.expect(self.program, self.away_s)
+            self.door.set.expect(self.program, self.away_s, at_client=True)
         self.gate.end(self.door, self.program, self.used, self.wants.size)

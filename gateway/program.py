@@ -1,15 +1,17 @@
 """What is known of one agent's program: its context, its pauses, and the rule for all of them."""
 
+import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
 
-from engine.outlook import left_s, outlasts_s
+from engine.outlook import left_s, outlasts_s, unheard_s
 
 FIRST_GROWTH = 1500.0
 _GROWTH_WEIGHT = 0.3
+_SOON_S = 5.0  # a client that is away for less has not gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Program:
     """When it began to wait, or to be idle."""
     away_s: tuple[float, float] | None = None
     """The range of seconds, from `since_s` on, after which it is expected back."""
+    at_client: bool = False
+    """Whether it is its client that keeps it waiting, and not a tool of ours."""
     counted: tuple[float, int] | None = None
     """What the account of admitted programs holds of it: charge and shared tokens."""
 
@@ -82,9 +86,13 @@ class Program:
         self.tokens = self.kept = used.prompt + used.completion
 
     def returns_in_s(self, now: float) -> float:
-        """When an idle program is expected back."""
+        """When an idle program is expected back; infinite for one that seems to have ended.
+
+        A tool ends some time. A client that has never stayed away for so long may have no more to
+        ask, and few say so.
+        """
         gone_s = max(now - self.since_s, 0.0)
-        return left_s(gone_s, self.away_s)
+        return math.inf if gone_s >= self._ended_s else left_s(gone_s, self.away_s)
 
     def outlasts_at_s(self, patience_s: float, now: float) -> float:
         """When an idle program, until then not, is expected to stay away for so much longer."""
@@ -92,7 +100,14 @@ class Program:
         gone_s = max(now - self.since_s, 0.0)
         if age_s <= gone_s:  # what is left has fallen below it once more: it can't for ever
             age_s = max(patience_s, gone_s * 1.1)
-        return self.since_s + age_s
+        return self.since_s + min(age_s, self._ended_s)
+
+    @property
+    def _ended_s(self) -> float:
+        """The age of an absence from which on the program seems to have ended."""
+        if not self.at_client or self.away_s is None:
+            return math.inf
+        return max(unheard_s(self.away_s), _SOON_S)
 
 
 class Used(msgspec.Struct, frozen=True):

@@ -106,7 +106,7 @@ class WorkingSet:
         It runs at once if the program is admitted, else it waits for `grant`.
         """
         program.tokens = max(tokens, program.tokens if program.turns else 0)
-        program.away_s = None
+        program.away_s, program.at_client = None, False
         if program.stand in (Stand.IDLE, Stand.RUNNING):
             program.stand = Stand.RUNNING
             program.running += 1
@@ -169,9 +169,11 @@ class WorkingSet:
             rate = prefilled / took_s
             self.rate += (_RATE_UP if rate > self.rate else _RATE_DOWN) * (rate - self.rate)
 
-    def expect(self, program: Program, away_s: tuple[float, float] | None) -> None:
+    def expect(
+        self, program: Program, away_s: tuple[float, float] | None, *, at_client: bool = False
+    ) -> None:
         """Tell how long an idle program is expected to be away, from its last turn's end on."""
-        program.away_s = away_s
+        program.away_s, program.at_client = away_s, at_client
 
     def withdraw(self, program: Program) -> None:
         """One of the turns that wait is wanted no more."""

@@ -129,6 +129,20 @@ def test_a_tool_expected_back_soon_keeps_its_program_in() -> None:
     assert (soon.stand, late.stand) == (Stand.IDLE, Stand.OUT)
 
 
+@pytest.mark.parametrize(("at_client", "next_s"), [(True, 5.0), (False, 121.0)])
+def test_a_client_that_never_stayed_away_for_so_long_has_ended_and_a_tool_has_not(
+    at_client: bool, next_s: float
+) -> None:
+    set_ = pool(100_000)  # whose patience is over after 200 s
+    one, head = program("one"), program("head", 1.0)
+    run_turn(set_, one, 90_000, 0.0)
+    set_.expect(one, (0.01, 0.02), at_client=at_client)
+    set_.ask(head, 50_000, 1.0)
+    assert list(granted(set_, 1.0)) == [], "it may come back any moment"
+    assert set_.next_s(1.0) == next_s
+    assert bool(list(granted(set_, 5.0))) is at_client
+
+
 def test_nobody_is_set_aside_if_that_does_not_let_the_head_in() -> None:
     set_ = pool(1000)
     idle, busy = program("idle"), program("busy")
