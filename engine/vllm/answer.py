@@ -1,7 +1,7 @@
 """vLLM's outputs of one chat request, turned into events."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from vllm.entrypoints.generate.base.serving import (
@@ -193,39 +193,38 @@ class Answer:
         reasoning = (message.reasoning if message is not None else None) or ""
         calls = choice.calls.take((message.tool_calls if message is not None else None) or ())
         if output.finish_reason == "stop" and choice.at_once > 1:
-            calls += self._missed(choice)
+            calls += self._missed(choice, whole)
         return text, reasoning, calls
 
-    def _missed(self, choice: Choice) -> tuple[ToolCallDelta, ...]:
+    def _missed(self, choice: Choice, whole: RequestOutput) -> tuple[ToolCallDelta, ...]:
         """Calls that vLLM's streaming parsers lose where several tokens come at once."""
         parser = make_parser(self._serving, self._request)
-        if parser is None or self._request.tool_choice in NO_TOOLS:
+        if parser is None:
             return ()
-        _, _, calls = parser.parse(
-            "".join(choice.raw),
-            self._request,
-            enable_auto_tools=self._serving.enable_auto_tools,
-            model_output_token_ids=choice.token_ids,
-        )
-        return choice.calls.missed(named(calls))
+        _, _, calls = self._read(parser, "".join(choice.raw), choice.token_ids, whole)
+        return choice.calls.missed(calls)
 
     def _parse_whole(
         self, parser: Parser, choice: Choice, output: CompletionOutput, whole: RequestOutput
     ) -> tuple[str, str, tuple[ToolCallDelta, ...]]:
+        reasoning, content, calls = self._read(parser, output.text, output.token_ids, whole)
+        if not self._request.include_reasoning:
+            reasoning = None
+        return content or "", reasoning or "", choice.calls.take_whole(calls)
+
+    def _read(
+        self, parser: Parser, text: str, token_ids: Sequence[int], whole: RequestOutput
+    ) -> tuple[str | None, str | None, list[tuple[str, str, str]]]:
+        """The reasoning, the content and the calls of a whole answer."""
         if whole.prompt_token_ids is not None:
             parser.set_prompt_token_ids(whole.prompt_token_ids)
         reasoning, content, calls = parser.parse(
-            output.text,
+            text,
             self._request,
             enable_auto_tools=self._serving.enable_auto_tools,
-            model_output_token_ids=output.token_ids,
+            model_output_token_ids=token_ids,
         )
-        if not self._request.include_reasoning:
-            reasoning = None
-        if self._request.tool_choice in NO_TOOLS:
-            calls = None
-        deltas = choice.calls.take_whole(named(calls))
-        return content or "", reasoning or "", deltas
+        return reasoning, content, named(None if self._request.tool_choice in NO_TOOLS else calls)
 
     def _logprobs(self, output: CompletionOutput) -> object:
         if not self._request.logprobs or output.logprobs is None:
