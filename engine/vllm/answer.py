@@ -192,7 +192,7 @@ class Answer:
         text = (message.content if message is not None else None) or ""
         reasoning = (message.reasoning if message is not None else None) or ""
         calls = choice.calls.take((message.tool_calls if message is not None else None) or ())
-        if output.finish_reason == "stop" and choice.at_once > 1:
+        if output.finish_reason == "stop" and choice.at_once > 1 and not choice.is_text(text):
             calls += self._missed(choice, whole)
         return text, reasoning, calls
 

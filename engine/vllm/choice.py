@@ -40,3 +40,7 @@ class Choice:
         self.tokens = 0
         self.done = False
         self.whole = False
+
+    def is_text(self, newest: str) -> bool:
+        """Whether it is told as text, without calls: what looks like one in it was none."""
+        return not self.calls.any and any(map(str.strip, (*self.texts, newest)))

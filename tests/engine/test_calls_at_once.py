@@ -98,3 +98,14 @@ async def test_no_call_is_lost_however_many_tokens_come_at_once(
         ((called, arguments),) = calls
         assert called == "calculate"
         assert arguments == function["arguments"]
+
+
+async def test_what_looks_like_a_call_in_a_text_stays_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STEP_VARIABLE, "0")
+    text = 'Write {"name": "calculate", "parameters": {"expression": "1 + 1"}} for that.'
+    async with running("llama3", tmp_path) as (engine, script):
+        tokens = script.tokens(ASKED, {"role": "assistant", "content": text})
+        async with asyncio.timeout(60):
+            assert [await said(engine, tokens, step) for step in (1, 3)] == [[], []]
