@@ -5,7 +5,7 @@ import logging
 
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from engine.errors import EngineError, EngineSilent
+from engine.errors import EngineDead, EngineError, EngineSilent
 from engine.vllm.translate import generating
 
 logger = logging.getLogger(__name__)
@@ -31,5 +31,7 @@ async def end_when_silent(llm: AsyncLLM, engine: str, hang_s: float) -> None:
             logger.error("%s: its turns end", said)
             lost = EngineSilent(f"{said}; this answer is lost, please send it again")
             llm.output_processor.propagate_error(lost)
-        except EngineError:
+        except EngineDead:
             return
+        except EngineError as error:
+            logger.warning("engine '%s' could not be asked whether it lives: %s", engine, error)

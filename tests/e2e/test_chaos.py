@@ -74,12 +74,20 @@ def a_core() -> psutil.Process:
     return max(cores, key=lambda p: p.create_time())
 
 
+async def busy(
+    both: House, http: aiohttp.ClientSession
+) -> tuple[list[str], asyncio.Task[list[tuple[str, str]]]]:
+    """All sessions with a long turn running: where they are at home, and how they will end."""
+    homes = [engine for engine, _ in await ask_all(http, tokens=1)]
+    assert set(homes) == {"east", "west"}
+    asking = asyncio.create_task(ask_all(http, TOKENS))
+    await until(lambda: running(both) == SESSIONS)
+    return homes, asking
+
+
 async def test_the_death_of_an_engine_core_under_load_costs_its_turns_and_no_other() -> None:
     async with two_engines() as (both, http):
-        homes = [engine for engine, _ in await ask_all(http, tokens=1)]
-        assert set(homes) == {"east", "west"}
-        asking = asyncio.create_task(ask_all(http, TOKENS))
-        await until(lambda: running(both) == SESSIONS)
+        homes, asking = await busy(both, http)
         a_core().kill()
         ends = await asking
         (dead,) = [engine.name for engine in both.gateway.engines if engine.died.is_set()]
@@ -92,9 +100,7 @@ async def test_the_death_of_an_engine_core_under_load_costs_its_turns_and_no_oth
 
 async def test_a_hung_engine_core_under_load_gets_no_more_turns_and_loses_none() -> None:
     async with two_engines(probe_s=0.1, probe_max_s=0.1, probe_timeout_s=2) as (both, http):
-        homes = [engine for engine, _ in await ask_all(http, tokens=1)]
-        asking = asyncio.create_task(ask_all(http, TOKENS))
-        await until(lambda: running(both) == SESSIONS)
+        homes, asking = await busy(both, http)
         core = a_core()
         core.suspend()
         try:
@@ -112,9 +118,7 @@ async def test_a_hung_engine_core_under_load_gets_no_more_turns_and_loses_none()
 
 async def test_an_engine_core_that_hangs_for_too_long_loses_its_turns_and_no_other() -> None:
     async with two_engines(hang_s=2, probe_s=0.1, probe_max_s=0.1) as (both, http):
-        homes = [engine for engine, _ in await ask_all(http, tokens=1)]
-        asking = asyncio.create_task(ask_all(http, TOKENS))
-        await until(lambda: running(both) == SESSIONS)
+        homes, asking = await busy(both, http)
         core = a_core()
         core.suspend()
         try:
