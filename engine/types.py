@@ -128,8 +128,6 @@ class EngineLoad(msgspec.Struct, frozen=True):
     preemptions: int = 0
     kv_tokens: int = 0
     """Tokens that the KV cache holds; 0 where that is not known."""
-    prefix_queries: int = 0
-    prefix_hits: int = 0
     prompt_tokens: int = 0
     generated_tokens: int = 0
     is_asleep: bool = False

@@ -29,8 +29,6 @@ class LoadRecorder(StatLoggerBase):  # type: ignore[misc]  # vLLM is not analyse
         self._waiting = 0
         self._kv_used_ratio = 0.0
         self._preemptions = 0
-        self._prefix_queries = 0
-        self._prefix_hits = 0
         self._prompt_tokens = 0
         self._generated_tokens = 0
 
@@ -48,8 +46,6 @@ class LoadRecorder(StatLoggerBase):  # type: ignore[misc]  # vLLM is not analyse
                 scheduler_stats.num_waiting_reqs + scheduler_stats.num_skipped_waiting_reqs
             )
             self._kv_used_ratio = scheduler_stats.kv_cache_usage
-            self._prefix_queries += scheduler_stats.prefix_cache_stats.queries
-            self._prefix_hits += scheduler_stats.prefix_cache_stats.hits
         if iteration_stats is not None:
             self._preemptions += iteration_stats.num_preempted_reqs
             self._prompt_tokens += iteration_stats.num_prompt_tokens
@@ -66,8 +62,6 @@ class LoadRecorder(StatLoggerBase):  # type: ignore[misc]  # vLLM is not analyse
             kv_used_ratio=self._kv_used_ratio,
             preemptions=self._preemptions,
             kv_tokens=self.kv_tokens,
-            prefix_queries=self._prefix_queries,
-            prefix_hits=self._prefix_hits,
             prompt_tokens=self._prompt_tokens,
             generated_tokens=self._generated_tokens,
             is_asleep=self.is_asleep,

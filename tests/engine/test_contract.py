@@ -93,7 +93,6 @@ def test_the_statistics_we_read_are_there() -> None:
     )
     stats = SchedulerStats()
     assert {"num_running_reqs", "num_waiting_reqs", "num_skipped_waiting_reqs"} <= set(dir(stats))
-    assert {"queries", "hits"} <= set(dir(stats.prefix_cache_stats))
     assert {"_gauge_cls", "_counter_cls", "_histogram_cls"} <= set(vars(PrometheusStatLogger))
 
 
