@@ -89,7 +89,8 @@ async def test_the_death_of_an_engine_core_under_load_costs_its_turns_and_no_oth
     async with two_engines() as (both, http):
         homes, asking = await busy(both, http)
         a_core().kill()
-        ends = await asking
+        ends = await asking  # which are told by their engine itself, before the watch over it
+        await until(lambda: any(engine.died.is_set() for engine in both.gateway.engines))
         (dead,) = [engine.name for engine in both.gateway.engines if engine.died.is_set()]
         assert ends == [(home, "engine_unavailable" if home == dead else "ok") for home in homes]
         (alive,) = {"east", "west"} - {dead}
