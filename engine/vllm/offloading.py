@@ -3,6 +3,7 @@
 import psutil
 from vllm.config import KVTransferConfig
 from vllm.platforms import current_platform
+from vllm.v1.engine.async_llm import AsyncLLM
 
 from engine.config import EngineConfig
 from engine.errors import StartFailed
@@ -43,3 +44,17 @@ def offloading(config: EngineConfig) -> dict[str, object]:
         "kv_offloading_size": config.host_memory_gib,
         "kv_transfer_config": KVTransferConfig(kv_connector_extra_config=extra),
     }
+
+
+async def holds_a_block(llm: AsyncLLM, config: EngineConfig) -> None:
+    """See that a running engine's host memory, if it has any, can keep something.
+
+    Only the engine knows how large its blocks are. Raises StartFailed.
+    """
+    if not config.host_memory_gib or "scheduler_cls" in config.args:
+        return  # another scheduler doesn't load our words to the core
+    if not await llm.engine_core.call_utility_async("agent_host_blocks"):
+        raise StartFailed(
+            f"engine '{config.name}': host_memory_gib is {config.host_memory_gib:g}, and that "
+            "holds not one block; raise it above kv_cache_gib, or leave it out"
+        )

@@ -133,6 +133,7 @@ def test_a_word_to_the_engines_core_is_a_method_of_its_process() -> None:
     [
         ("agent_expect", ["outlooks"]),
         ("agent_has_room", ["session", "tokens"]),
+        ("agent_host_blocks", []),
         ("agent_stats", []),
     ],
 )

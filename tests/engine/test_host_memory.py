@@ -97,6 +97,12 @@ def test_more_host_memory_than_there_is_free_is_refused() -> None:
         engine_args(config(too_much))
 
 
+async def test_host_memory_that_holds_not_one_block_is_refused() -> None:
+    with pytest.raises(StartFailed, match=r"host_memory_gib is 1e-05, and .* not one block; raise"):
+        async with running(config(1e-5)):
+            pass
+
+
 @pytest.mark.parametrize("args", [{"kv_transfer_config": {}}, {"enable_prefix_caching": False}])
 def test_arguments_that_host_memory_would_undo_are_refused(args: dict[str, object]) -> None:
     with pytest.raises(StartFailed, match=f"leave '{next(iter(args))}' out of `args`"):

@@ -117,6 +117,11 @@ def agent_has_room(core: EngineCore, session: str, tokens: int) -> bool:
     return bool(core.scheduler.keeper.has_room(session, tokens))
 
 
+def agent_host_blocks(core: EngineCore) -> int:
+    """How many blocks host memory holds beside the cache; vLLM starts with none, and keeps none."""
+    return int(core.scheduler.connector.connector_scheduler.manager._num_chunks)
+
+
 def agent_stats(core: EngineCore) -> dict[str, int]:
     """How retention stands."""
     return dict(core.scheduler.keeper.stats())
@@ -124,4 +129,5 @@ def agent_stats(core: EngineCore) -> dict[str, int]:
 
 EngineCore.agent_expect = agent_expect
 EngineCore.agent_has_room = agent_has_room
+EngineCore.agent_host_blocks = agent_host_blocks
 EngineCore.agent_stats = agent_stats
