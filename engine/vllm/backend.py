@@ -20,7 +20,7 @@ from engine.vllm.continuity import Continuity
 from engine.vllm.fetching import Fetching
 from engine.vllm.launch import can_sleep, has_sleep_mode, kv_tokens, launch
 from engine.vllm.metrics import EngineCollector, LoadRecorder
-from engine.vllm.offloading import holds_a_block
+from engine.vllm.offloading import require_a_block
 from engine.vllm.outlooks import Outlooks
 from engine.vllm.prompts import Prompts
 from engine.vllm.rendering import Rendering
@@ -80,7 +80,7 @@ class VllmEngine:
             serving = await serve(llm, self._config)
             self._wire(serving, refusals(llm, self._config))
             await self._first_token()
-            await holds_a_block(llm, self._config)
+            await require_a_block(llm, self._config)
         except Exception as error:  # whatever it is, the engine's process must not stay behind
             await self.close()
             if isinstance(error, StartFailed):

@@ -46,7 +46,7 @@ def offloading(config: EngineConfig) -> dict[str, object]:
     }
 
 
-async def holds_a_block(llm: AsyncLLM, config: EngineConfig) -> None:
+async def require_a_block(llm: AsyncLLM, config: EngineConfig) -> None:
     """See that a running engine's host memory, if it has any, can keep something.
 
     Only the engine knows how large its blocks are. Raises StartFailed.
