@@ -19,10 +19,13 @@ VLLM_ONLY = (
     "fetches",
     "fetch_lead_s",
     "tool_parser",
+    "tools_in_prompt",
     "reasoning_parser",
     "scheduling",
+    "continuity_mib",
     "retention",
     "hang_s",
+    "shutdown_s",
     "args",
 )
 

@@ -19,6 +19,9 @@ FinishReason: TypeAlias = Literal[
     "stop", "length", "tool_calls", "content_filter", "abort", "repetition"
 ]
 
+TOOLS_IN_PROMPT = "tools_in_prompt"
+"""The one field of a request that is the engines' own: tell the tools in the prompt."""
+
 
 class Call(msgspec.Struct, frozen=True):
     """One request for generation.

@@ -172,9 +172,12 @@ class Queue:
             self._gap_s = before + RATE_WEIGHT * (gap - before)
         self._ended_s = now
 
-    def refusal(self, said: str, code: str) -> Overloaded:
-        """429 with the time after which, at the measured rate, the queue has room again."""
-        wait_s = (len(self._waiting) + 1) * (self._gap_s or 1.0)
+    def refusal(self, said: str, code: str, *, ahead: int = 0) -> Overloaded:
+        """429 with the time after which, at the measured rate, all that wait have had their turn.
+
+        `ahead` wait elsewhere: they hold no place here.
+        """
+        wait_s = (len(self._waiting) + ahead + 1) * (self._gap_s or 1.0)
         retry_after_s = min(RETRY_MAX_S, max(RETRY_MIN_S, math.ceil(wait_s)))
         return Overloaded(
             f"the gateway is busy: {said}; try again in {retry_after_s} s",

@@ -21,7 +21,7 @@ from gateway.admission import Queue
 from gateway.api import engines, faults, models, page, sessions, status
 from gateway.api.door import Door
 from gateway.api.generation import Generation
-from gateway.config import GatewayConfig, StoreConfig
+from gateway.config import GatewayConfig, SessionCaps, StoreConfig
 from gateway.desk import Desk
 from gateway.dispatch import Way
 from gateway.fallback import FallbackStore, StoreMetrics
@@ -116,7 +116,8 @@ class Gateway:
         routes = Routes((engine.model for engine in engines), config.routing)
         may_go_on = partial(check, config.sessions.caps, time.monotonic)
         way = Way(self.fleet, self.gate, self.retention, may_go_on, config.tools.weigh_kv)
-        self.shared = SharedSessions(shared, config.sessions.idle_s) if shared else None
+        is_capped = config.sessions.caps != SessionCaps()
+        self.shared = SharedSessions(shared, config.sessions.idle_s, is_capped) if shared else None
         self.desk = Desk(
             way, routes, self.sessions, self.queue, turns, self.metrics, shared=self.shared
         )

@@ -75,6 +75,7 @@ class Service:
             self._is_placed = True
             if desk.shared is not None:
                 await desk.shared.find_home(session)
+                await desk.shared.catch_up(session)
             before = session.home
             dispatch, self._events = await desk.begin(asked, session, waited_s)
             # Awaited here: until it comes the engine may still be another one.

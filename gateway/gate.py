@@ -172,14 +172,18 @@ class Gate:
         except BaseException as error:
             self._give_up(door, program, granted)
             if isinstance(error, TimeoutError):
-                raise self._queue.refusal("its time was up before its turn", "deadline") from None
+                said = "its time was up before its turn"
+                raise self._queue.refusal(said, "deadline", ahead=door.set.waiting) from None
             raise
 
     def _refuse_hopeless(self, door: _Door, wants: Wants) -> None:
-        if door.set.waiting > self._most_waiting:
-            raise self._queue.refusal(f"{self._most_waiting} programs wait already", "queue_full")
-        if wants.deadline_s is not None and self._queue.gap_s * door.set.waiting > wants.deadline_s:
-            raise self._queue.refusal("its turn would come after its deadline", "deadline")
+        waiting, deadline_s = door.set.waiting, wants.deadline_s
+        if waiting > self._most_waiting:
+            said = f"{self._most_waiting} programs wait already"
+            raise self._queue.refusal(said, "queue_full", ahead=waiting)
+        if deadline_s is not None and self._queue.gap_s * waiting > deadline_s:
+            said = "its turn would come after its deadline"
+            raise self._queue.refusal(said, "deadline", ahead=waiting)
 
     def _give_up(self, door: _Door, program: Program, granted: asyncio.Future[None]) -> None:
         # Granted and cancelled in the same turn of the loop: what it holds must not be lost.

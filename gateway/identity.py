@@ -47,6 +47,8 @@ class Claim(msgspec.Struct, frozen=True):
     response: str | None = None
     """The answer this request goes on from, by its id."""
     conversation: str | None = None
+    found: tuple[str, By] | None = None
+    """The session it goes on from and how that was found, if another gateway has served it."""
     messages: Messages = ()
     choices: int = 1
 
@@ -92,7 +94,8 @@ class Names:
         self._fields = tuple(_Field.parse(entry) for entry in config.fields)
         self._parent_fields = tuple(_Field.parse(entry) for entry in config.parent_fields)
         both = self._fields + self._parent_fields
-        self._own = tuple(field.path[0] for field in both if len(field.path) == 1)
+        own = (field.path[0] for field in both if len(field.path) == 1)
+        self._own = (*own, "prompt_cache_key", "previous_response_id", "conversation")
 
     def claim(self, tenant: str, headers: Mapping[str, str], request: ApiRequest) -> Claim:
         """Read a request; header first, as vLLM does. Takes the names out of its body.
@@ -121,12 +124,12 @@ class Names:
             agent=said.get("agent_name") or agent,
             ends=said.get("end", "").lower() not in NO,
             cache_key=checked("prompt_cache_key", body.get("prompt_cache_key")),
-            response=_text(body.get("previous_response_id")),
+            response=checked("previous_response_id", body.get("previous_response_id")),
             conversation=_conversation(body.get("conversation")),
             messages=_messages(body),
             choices=n if isinstance(n := body.get("n"), int) else 1,
         )
-        for name in (*self._own, "prompt_cache_key"):
+        for name in self._own:
             body.pop(name, None)
         return claim
 
@@ -228,12 +231,10 @@ def checked(name: str, value: object) -> str | None:
     return value
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and is_name(value) else None
-
-
 def _conversation(value: object) -> str | None:
-    return _text(value.get("id") if isinstance(value, Mapping) else value)
+    if isinstance(value, Mapping):
+        return checked("conversation.id", value.get("id"))
+    return checked("conversation", value)
 
 
 def _messages(body: Mapping[str, object]) -> Messages:

@@ -94,11 +94,12 @@ class Recognition:
         """Whether a client can come back to the session without naming it."""
         return key in self._traces
 
-    def returns(self, claim: Claim) -> bool:
-        """Whether a request returns with a call that was given to a session here."""
-        return any(
-            (claim.tenant, minted) in self._minted for minted in returned_ids(claim.messages)
-        )
+    def finds(self, claim: Claim) -> bool:
+        """Whether a request goes on from what was said to a session here."""
+        if self._by_what_was_given(claim) is not None:
+            return True
+        digests = chain(seed_of(claim.tenant), claim.messages)
+        return self._by_conversation(claim, digests)[0] is not None
 
     def forget(self, key: Key) -> None:
         """The session has ended."""
@@ -142,16 +143,23 @@ class Recognition:
     def _by_what_is_said(self, claim: Claim) -> tuple[str | None, By]:
         if claim.session is not None:
             return claim.session, "name"
-        for call_id in returned_ids(claim.messages):
-            if (key := self._minted.get((claim.tenant, call_id))) is not None:
-                return key[1], "tool_call"
-        if (key := self._minted.get((claim.tenant, claim.response or ""))) is not None:
-            return key[1], "response"
+        if claim.found is not None:
+            return claim.found
+        if (given := self._by_what_was_given(claim)) is not None:
+            return given
         if claim.conversation is not None:
             return claim.conversation, "conversation"
         if claim.cache_key is not None:
             return _keyed(claim, claim.cache_key), "cache_key"
         return None, "new"
+
+    def _by_what_was_given(self, claim: Claim) -> tuple[str, By] | None:
+        for call_id in returned_ids(claim.messages):
+            if (key := self._minted.get((claim.tenant, call_id))) is not None:
+                return key[1], "tool_call"
+        if (key := self._minted.get((claim.tenant, claim.response or ""))) is not None:
+            return key[1], "response"
+        return None
 
     def _by_conversation(self, claim: Claim, digests: list[int]) -> tuple[Key | None, Key | None]:
         """The session that stands where the request goes on, or the one it is a fork of."""
@@ -215,8 +223,11 @@ class Recognition:
             trace = self._traces[key] = Trace(identity.group)
         return trace
 
-    def answered(self, request: Recognised, answer: Answered) -> None:
-        """The session's client is given an answer; from here it goes on."""
+    def answered(self, request: Recognised, answer: Answered) -> int | None:
+        """The session's client is given an answer; from here it goes on.
+
+        The digest of the conversation with the answer in it, if that is one.
+        """
         identity, messages = request.identity, request.claim.messages
         key = (identity.tenant, identity.session)
         trace = self._trace(key, identity)
@@ -237,6 +248,7 @@ class Recognition:
         while len(trace.ends) > ENDS:
             self._ends.remove(trace.ends.popleft(), key)
         self._mint(key, trace, answer.id)
+        return here[-1] if answer.text is not None else None
 
     def _end(self, trace: Trace, request: Recognised) -> int:
         """The digest of the whole request, from where the last one ended if it goes on from there.

@@ -1,24 +1,47 @@
-"""What gateways tell each other of sessions, through the store they share."""
+"""What gateways tell each other of sessions, through the store they share.
 
+A session that its client does not name is found at another gateway by what it was told: ids of tool
+calls and of answers, and the conversation up to its last answer.
+"""
+
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
+import msgspec
 from msgspec.structs import replace
 
-from gateway.conversation import returned_ids
+from gateway.conversation import answered, returned_ids
 from gateway.identity import Claim, Identity
 from gateway.sessions import Session
 from gateway.store import Store
 
 _IDS = 4  # a client returns with the results of its last turn
+_NOBODY = b""
+
+
+class _Spent(msgspec.Struct, frozen=True, array_like=True):
+    """What a session has had of its caps."""
+
+    turns: int
+    tokens: int
+    began_s: float
+    """In Unix time: gateways' own clocks have nothing in common."""
+
+
+_spent = msgspec.json.Decoder(_Spent)
 
 
 @dataclass(frozen=True, slots=True)
 class SharedSessions:
-    """Homes, and the ids of tool calls by which a session is found at another gateway."""
+    """Homes, what sessions are recognised by, and what they have spent where that is capped."""
 
     store: Store
     ttl_s: float
+    is_capped: bool = False
+    clock: Callable[[], float] = time.monotonic
+    """Of the sessions."""
 
     async def find_home(self, session: Session) -> None:
         """Where the session is at home, if another gateway has served it."""
@@ -32,15 +55,60 @@ class SharedSessions:
             key = f"home:{session.tenant}:{session.id}"
             await self.store.put(key, session.home.encode(), self.ttl_s)
 
-    async def minted(self, identity: Identity, call_id: str) -> None:
-        """Tell the others whose tool call this is, before its client can return with the result."""
-        key = f"call:{identity.tenant}:{call_id}"
+    async def catch_up(self, session: Session) -> None:
+        """Count what the session has spent at other gateways."""
+        if not self.is_capped:
+            return
+        if raw := await self.store.get(f"spent:{session.tenant}:{session.id}"):
+            found = _spent.decode(raw)
+            session.turns = max(session.turns, found.turns)
+            session.tokens = max(session.tokens, found.tokens)
+            began_s = self.clock() - (time.time() - found.began_s)
+            session.started_s = min(session.started_s, began_s)
+
+    async def keep_spent(self, session: Session) -> None:
+        """Tell the others what the session has spent, before its client can return."""
+        if self.is_capped:
+            began_s = time.time() - (self.clock() - session.started_s)
+            spent = msgspec.json.encode(_Spent(session.turns, session.tokens, began_s))
+            await self.store.put(f"spent:{session.tenant}:{session.id}", spent, self.ttl_s)
+
+    async def minted(self, identity: Identity, minted: str) -> None:
+        """Tell the others whose tool call or answer this is, before its client can return."""
+        key = _minted(identity.tenant, minted)
         await self.store.put(key, identity.session.encode(), self.ttl_s)
 
-    async def named(self, claim: Claim) -> Claim:
-        """A request that returns with the call of a session of another gateway's names it."""
+    async def stands(self, identity: Identity, end: int) -> None:
+        """Tell the others which conversation the session has come to, by its digest.
+
+        Where two have come to the same one it says nothing any more.
+        """
+        key, session = _end(identity.tenant, end), identity.session.encode()
+        before = await self.store.get(key)
+        said = session if before in (None, session) else _NOBODY
+        await self.store.put(key, said, self.ttl_s)
+
+    async def found(self, claim: Claim) -> Claim:
+        """The claim of a request that goes on from a session of another gateway says so."""
+        tenant = claim.tenant
         for call_id in islice(returned_ids(claim.messages), _IDS):
-            found = await self.store.get(f"call:{claim.tenant}:{call_id}")
-            if found is not None:
-                return replace(claim, session=found.decode())
+            if session := await self.store.get(_minted(tenant, call_id)):
+                return replace(claim, found=(session.decode(), "tool_call"))
+        if claim.response is not None and (
+            session := await self.store.get(_minted(tenant, claim.response))
+        ):
+            return replace(claim, found=(session.decode(), "response"))
+        if claim.conversation is not None or claim.cache_key is not None:
+            return claim  # they name it
+        end = answered(tenant, claim.messages)
+        if end is not None and (session := await self.store.get(_end(tenant, end))):
+            return replace(claim, found=(session.decode(), "prefix"))
         return claim
+
+
+def _minted(tenant: str, minted: str) -> str:
+    return f"call:{tenant}:{minted}"
+
+
+def _end(tenant: str, end: int) -> str:
+    return f"end:{tenant}:{end:016x}"

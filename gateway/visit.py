@@ -27,6 +27,8 @@ class Visit:
         self._calls: list[Call] = []
         self._said = StringIO()
         self._is_answered = False
+        self.end: int | None = None
+        """The digest of the conversation with the answer, once that is whole."""
         self.hear_text: Callable[[str], object] = self._said.write
         """Takes a piece of the answer: once a token, so it is the buffer's own method."""
         if not (self._is_chat and self._is_one):
@@ -57,7 +59,7 @@ class Visit:
         self._is_answered = True
         text = self._said.getvalue() if self._is_one else None
         answer = Answered(self._answer_id, text, tuple(self._calls))
-        self._recognition.answered(self._request, answer)
+        self.end = self._recognition.answered(self._request, answer)
 
 
 def _ignore(_: str) -> None:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from engine.config import EngineConfig
 from engine.errors import (
+    BadCall,
     CannotSleep,
     EngineAway,
     EngineBusy,
@@ -32,7 +33,7 @@ from engine.http.translate import from_status
 from engine.http.wire import cards, encode, server_info
 from engine.outlook import Outlook
 from engine.probe import answer_token
-from engine.types import Call, EngineLoad, Event, Finished
+from engine.types import TOOLS_IN_PROMPT, Call, EngineLoad, Event, Finished
 
 logger = logging.getLogger(__name__)
 
@@ -171,11 +172,11 @@ class HttpEngine:
 
     async def generate(self, call: Call) -> AsyncGenerator[Event, None]:
         """Ask the server; closing the generator closes the connection. Raises EngineError."""
+        body, bounds = self._body(call), self._bounds
         self._in_flight += 1
-        bounds = self._bounds
         patience_s = bounds.first_byte_s if call.stream else bounds.answer_s
         request_id = call.id.partition("-")[2] or call.id  # vLLM puts the rest before it
-        asking = self._client.post(PATHS[call.endpoint], self._body(call), request_id, patience_s)
+        asking = self._client.post(PATHS[call.endpoint], body, request_id, patience_s)
         try:
             async with asking as reply:
                 if reply.status != OK:
@@ -208,6 +209,12 @@ class HttpEngine:
 
     def _body(self, call: Call) -> bytes:
         body = {**call.body, "model": self._config.model, "stream": call.stream}
+        if body.pop(TOOLS_IN_PROMPT, False):
+            raise BadCall(
+                f"'{TOOLS_IN_PROMPT}' is not served here: it needs an engine in the gateway's "
+                "process; leave it out",
+                TOOLS_IN_PROMPT,
+            )
         if call.stream:
             body["stream_options"] = {"include_usage": True}
         return encode(body)

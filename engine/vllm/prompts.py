@@ -7,7 +7,7 @@ from typing import Any
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
 from engine.errors import BadCall
-from engine.types import Call
+from engine.types import TOOLS_IN_PROMPT, Call
 from engine.vllm import tool_prompt
 from engine.vllm.continuity import Continuity, Thread
 from engine.vllm.rendering import Rendering
@@ -42,13 +42,13 @@ class Prompts:
 
         Raises BadCall.
         """
-        plain = {name: value for name, value in body.items() if name != tool_prompt.FIELD}
-        asked = body.get(tool_prompt.FIELD)
+        plain = {name: value for name, value in body.items() if name != TOOLS_IN_PROMPT}
+        asked = body.get(TOOLS_IN_PROMPT)
         if not isinstance(asked, bool | None):
-            raise BadCall(f"'{tool_prompt.FIELD}' must be true or false", tool_prompt.FIELD)
+            raise BadCall(f"'{TOOLS_IN_PROMPT}' must be true or false", TOOLS_IN_PROMPT)
         if asked and self._tool_parser != tool_prompt.PARSER:
             remedy = f"it needs an engine with `tool_parser: {tool_prompt.PARSER}`"
-            raise BadCall(f"'{tool_prompt.FIELD}' is not served here: {remedy}", tool_prompt.FIELD)
+            raise BadCall(f"'{TOOLS_IN_PROMPT}' is not served here: {remedy}", TOOLS_IN_PROMPT)
         in_prompt = self._always if asked is None else asked
         told = tool_prompt.told(plain) if in_prompt and tool_prompt.concerns(plain) else None
         return plain, told

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import BadCall
+from engine.types import TOOLS_IN_PROMPT
 
-FIELD = "tools_in_prompt"
 PARSER = "hermes"
 _INSTRUCTIONS = """\
 You can call functions. Each of them is described here in one line of JSON:
@@ -57,7 +57,9 @@ def _instructed(messages: Sequence[Any], instructions: str) -> list[Any]:
     """Instructions join the first message: a system text of their own could be one too many."""
     first, *rest = messages
     if not isinstance(first, Mapping) or not isinstance(first.get("content") or "", str):
-        raise BadCall(f"with '{FIELD}' the first message must be text", "messages[0].content")
+        raise BadCall(
+            f"with '{TOOLS_IN_PROMPT}' the first message must be text", "messages[0].content"
+        )
     content = first.get("content") or ""
     return [{**first, "content": f"{instructions}\n{content}"}, *rest]
 
@@ -81,6 +83,6 @@ def _rewritten(message: Any) -> Any:
 def _written(call: Any) -> str:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping):
-        raise BadCall(f"with '{FIELD}' every call must name a function", "messages")
+        raise BadCall(f"with '{TOOLS_IN_PROMPT}' every call must name a function", "messages")
     name, arguments = json.dumps(function.get("name")), function.get("arguments") or "{}"
     return f'<tool_call>\n{{"name": {name}, "arguments": {arguments}}}\n</tool_call>'

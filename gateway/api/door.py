@@ -54,9 +54,9 @@ class Door:
         return visit
 
     async def _named(self, claim: Claim) -> Claim:
-        if self.shared is None or claim.session is not None or self.recognition.returns(claim):
+        if self.shared is None or claim.session is not None or self.recognition.finds(claim):
             return claim
-        return await self.shared.named(claim)
+        return await self.shared.found(claim)
 
 
 def graded(request: ApiRequest, grant: Grant) -> ApiRequest:

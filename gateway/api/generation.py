@@ -30,6 +30,7 @@ from gateway.errors import (
 from gateway.events import TurnEvent
 from gateway.metrics import Metrics
 from gateway.routes import POOL_HEADER
+from gateway.shared import SharedSessions
 from gateway.streaming import ChatChunks, CompletionChunks, error_chunk
 from gateway.timeline import Entry
 from gateway.trail import current
@@ -225,8 +226,22 @@ class Generation:
     async def _hear(self, visited: Visited, event: TurnEvent) -> None:
         visited.visit.hear(event)
         visited.asked.entry.hear(event)
-        if self._door.shared is not None and type(event) is ToolCall:
-            await self._door.shared.minted(visited.asked.identity, event.id)
+        if self._door.shared is not None:
+            await self._share(self._door.shared, visited, event)
+
+    async def _share(self, shared: SharedSessions, visited: Visited, event: TurnEvent) -> None:
+        """Before the client can return, at whichever gateway."""
+        identity, answer_id = visited.asked.identity, visited.asked.answer_id
+        if type(event) is ToolCall:
+            await shared.minted(identity, event.id)
+        if type(event) is not Finished:
+            return
+        if (session := self._desk.sessions.find(identity.tenant, identity.session)) is not None:
+            await shared.keep_spent(session)
+        if not identity.named:
+            await shared.minted(identity, answer_id)
+        if not identity.named and (end := visited.visit.end) is not None:
+            await shared.stands(identity, end)
 
     async def _count(self, visited: Visited, engine: str, event: Finished) -> None:
         usage = event.usage

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from engine.errors import (
+    BadCall,
     StartFailed,
 )
 from engine.types import (
@@ -54,6 +55,17 @@ async def test_a_stream_is_passed_on_with_the_clients_name_of_the_model() -> Non
         "stream_options": {"include_usage": True},
     }
     assert upstream.headers[0]["x-request-id"] == "1"
+
+
+async def test_tools_told_in_the_prompt_are_refused_where_the_server_would_ignore_the_field() -> (
+    None
+):
+    with pytest.raises(BadCall, match="'tools_in_prompt' is not served here") as refused:
+        await answered(Upstream(says()), call(tools_in_prompt=True))
+    assert refused.value.param == "tools_in_prompt"
+    upstream = Upstream(says())
+    await answered(upstream, call(tools_in_prompt=False))
+    assert "tools_in_prompt" not in upstream.asked[0]
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -144,6 +144,18 @@ async def test_closing_sends_away_all_that_wait() -> None:
                 pass
 
 
+async def test_a_refusal_tells_the_time_for_all_programs_that_wait() -> None:
+    door = gate(most_waiting=3)
+    async with AsyncExitStack() as stack, door.turn("engine", POOL, wants("a", 6000)):
+        for name in "bcd":
+            await stack.enter_async_context(cancelled(Agent(door, wants(name, 6000))))
+        last = Agent(door, wants("e", 6000))
+        await last.run()
+        assert isinstance(last.refused, Overloaded)
+        assert last.refused.code == "queue_full"
+        assert last.refused.headers["retry-after"] == "5"  # at a turn a second, nothing measured
+
+
 async def test_an_engine_of_unknown_size_lets_everybody_in() -> None:
     door = gate()
     async with AsyncExitStack() as stack:

@@ -128,6 +128,15 @@ def test_the_responses_apis_fields_are_read() -> None:
     assert who(conversation={"id": "c"}).conversation == "c"
 
 
+def test_what_names_the_session_does_not_reach_the_engine() -> None:
+    asked = request(previous_response_id="r", conversation="c", prompt_cache_key="k", seed=1)
+    Names(SessionsConfig()).claim("t", {}, asked)
+    assert asked.body.keys().isdisjoint(
+        {"previous_response_id", "conversation", "prompt_cache_key"}
+    )
+    assert asked.body["seed"] == 1
+
+
 def test_the_lists_are_the_operators() -> None:
     config = SessionsConfig(headers=("X-Mine",), fields=("mine.id",))
     names = Names(config)
@@ -136,7 +145,9 @@ def test_the_lists_are_the_operators() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "a\x00", "会话", 7, [], True, "a" * 257])
-@pytest.mark.parametrize("field", ["session_id", "prompt_cache_key"])
+@pytest.mark.parametrize(
+    "field", ["session_id", "prompt_cache_key", "previous_response_id", "conversation"]
+)
 def test_a_name_that_is_no_name_is_refused(name: object, field: str) -> None:
     """The answer repeats the session in a header: some such names made the gateway fail."""
     with pytest.raises(BadRequest) as caught:
@@ -173,7 +184,10 @@ JSON = st.recursive(
 
 @given(
     st.dictionaries(st.sampled_from([name.partition(":")[0] for name in NAMES]), st.text()),
-    st.dictionaries(st.sampled_from([*FIELDS, "conversation", "prompt_cache_key", "n"]), JSON),
+    st.dictionaries(
+        st.sampled_from([*FIELDS, "conversation", "previous_response_id", "prompt_cache_key", "n"]),
+        JSON,
+    ),
 )
 def test_whatever_a_client_sends_is_read_or_refused(
     headers: dict[str, str], body: dict[str, object]

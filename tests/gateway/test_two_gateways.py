@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
+from gateway.sessions import Session
+from gateway.shared import SharedSessions
+from gateway.store import MemoryStore
 from tests.parts.engine import ScriptedEngine
 from tests.parts.redis_server import RedisServer, redis_server
-from tests.parts.scripts import call, text, turn
+from tests.parts.scripts import USAGE, call, text, turn
 from tests.parts.served import Served, served
 from tests.parts.tools import ScriptedTool, tools_service
 
 HELLO = turn(text("Hel", "lo"))
 OWN = {"type": "function", "function": {"name": "mine"}}
+TOKENS = USAGE.prompt_tokens + USAGE.completion_tokens
 USER = {"role": "user", "content": "go"}
 
 
@@ -93,3 +97,71 @@ async def test_without_its_store_a_gateway_goes_on_alone(redis: RedisServer) -> 
         assert (await one.chat(session_id="t")).status == 200
         assert one.metric("store_up") == 0
         assert one.metric("store_local_total") > 0
+
+
+def conversation(*said: str) -> list[dict[str, str]]:
+    """Questions and answers, in turn."""
+    return [
+        {"role": ("user", "assistant")[number % 2], "content": content}
+        for number, content in enumerate(said)
+    ]
+
+
+async def test_a_conversation_goes_on_at_whichever_gateway(redis: RedisServer) -> None:
+    engine = ScriptedEngine(HELLO)
+    async with two(redis, [engine]) as (one, other), asyncio.timeout(20):
+        sessions = []
+        said = ["What is two and two?"]
+        for gateway in (one, other, other, one, other):
+            answer = await gateway.chat(messages=conversation(*said), stream=gateway is one)
+            sessions.append(answer.headers["x-roundhouse-session"])
+            said += ["Hello", f"And {len(said)}?"]
+        assert len(set(sessions)) == 1
+        assert other.metric("sessions_recognised_total", by="prefix") == 3
+        foreign = await other.chat(messages=conversation("What?", "Hello", "And?"))
+    assert foreign.headers["x-roundhouse-session"] not in sessions
+
+
+async def test_an_answer_is_gone_on_from_at_the_other_gateway(redis: RedisServer) -> None:
+    async with two(redis, [ScriptedEngine(HELLO)]) as (one, other), asyncio.timeout(20):
+        first = await one.chat()
+        answer_id = first.json["id"]
+        second = await other.chat(previous_response_id=answer_id)
+    assert second.headers["x-roundhouse-session"] == first.headers["x-roundhouse-session"]
+
+
+async def test_agents_that_have_been_told_the_same_are_not_taken_for_each_other_elsewhere(
+    redis: RedisServer,
+) -> None:
+    first, more = conversation("go"), conversation("go", "Hello", "on")
+    async with two(redis, [ScriptedEngine(HELLO)]) as (one, other), asyncio.timeout(20):
+        twins = {(await one.chat(messages=first)).headers["x-roundhouse-session"] for _ in "ab"}
+        after = {(await other.chat(messages=more)).headers["x-roundhouse-session"] for _ in "ab"}
+    assert len(twins) == len(after) == 2
+
+
+@pytest.mark.parametrize("caps", [{"turns": 2}, {"tokens": 2 * TOKENS}])
+async def test_what_a_session_may_use_is_counted_at_all_gateways(
+    redis: RedisServer, caps: dict[str, int]
+) -> None:
+    sessions = {"caps": caps}
+    async with (
+        two(redis, [ScriptedEngine(HELLO)], sessions=sessions) as (one, other),
+        asyncio.timeout(20),
+    ):
+        assert [(await at.chat(session_id="s")).status for at in (one, other)] == [200, 200]
+        for gateway in (one, other):
+            spent = await gateway.chat(session_id="s")
+            assert (spent.status, spent.error["code"]) == (400, "session_limit_exceeded")
+        assert (await one.chat(session_id="t")).status == 200
+
+
+async def test_the_time_of_a_session_runs_from_its_first_request_at_any_gateway() -> None:
+    store = MemoryStore(lambda: 0.0)
+    one = SharedSessions(store, 60.0, is_capped=True, clock=lambda: 1000.0)
+    other = SharedSessions(store, 60.0, is_capped=True, clock=lambda: 5.0)
+    begun = Session("s", "tenant", "s", named=True, started_s=400.0)
+    await one.keep_spent(begun)
+    gone_on = Session("s", "tenant", "s", named=True, started_s=5.0)
+    await other.catch_up(gone_on)
+    assert gone_on.started_s == pytest.approx(5.0 - 600.0, abs=1.0)
