@@ -10,6 +10,7 @@ from benchmarks.hop import HOP
 from benchmarks.identity import IDENTITY
 from benchmarks.overload import OVERLOAD
 from benchmarks.retention_cost import RETENTION_COST
+from benchmarks.steps import STEPS
 from benchmarks.streaming import STREAMING
 from benchmarks.tier import TIER
 from benchmarks.tools_live import TOOLS_LIVE
@@ -31,6 +32,7 @@ COMMANDS: tuple[Command, ...] = (
     AGENTS_LIVE,
     CONTINUITY,
     TIER,
+    STEPS,
 )
 
 

