@@ -132,9 +132,15 @@ class Gateway:
         programs = self.config.programs
         if not programs.enabled:
             return None
-        rule = Rule(**programs.model_dump(exclude={"enabled"}))
-        most, aside = self.config.queue.waiting, self.retention.set_aside
-        return Gate(rule, self.queue, most_waiting=most, clock=time.monotonic, set_aside=aside)
+        rule = Rule(**programs.model_dump(exclude={"enabled", "wait_s"}))
+        return Gate(
+            rule,
+            self.queue,
+            most_waiting=self.config.queue.waiting,
+            wait_s=programs.wait_s,
+            clock=time.monotonic,
+            set_aside=self.retention.set_aside,
+        )
 
     def knows(self, key: tuple[str, str]) -> bool:
         """Whether a client can come back to the session without naming it."""

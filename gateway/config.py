@@ -76,6 +76,9 @@ class ProgramsConfig(_Frozen):
     grace_s: float = Field(default=30.0, ge=0)
     bound_s: float = Field(default=120.0, gt=0)
     rotation: float = Field(default=0.5, ge=0)
+    wait_s: float | None = Field(default=None, gt=0)
+    """How long a turn may wait for its program; then it is refused with 429. None: as long as its
+    client does."""
     prefill_rate: float = Field(default=10_000.0, gt=0)
 
 

@@ -1,6 +1,7 @@
 """The gate before each engine: a turn waits here until its program fits the engine's KV pool."""
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -60,13 +61,16 @@ class Gate:
         queue: Queue,
         *,
         most_waiting: int,
+        wait_s: float | None = None,
         clock: Callable[[], float],
         set_aside: Callable[[Hashable], None] = _nobody_asks,
     ) -> None:
-        """`set_aside` hears of every program that makes room for another."""
+        """`set_aside` hears of every program that makes room for another; a turn waits at most
+        `wait_s` for its program."""
         self._rule = rule
         self._queue = queue
         self._most_waiting = most_waiting
+        self._wait_s = math.inf if wait_s is None else wait_s
         self.clock = clock
         self._doors: dict[str, _Door] = {}
         self._closed = False
@@ -163,18 +167,24 @@ class Gate:
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         door.waiting[program.key].append(granted)
+        deadline_s = math.inf if wants.deadline_s is None else wants.deadline_s
+        patience_s = min(deadline_s, self._wait_s)
         try:
             self._refuse_hopeless(door, wants)
             # Heads must not take the places of those who are admitted.
             with self._queue.aside():
-                async with asyncio.timeout(wants.deadline_s):
+                async with asyncio.timeout(patience_s if patience_s < math.inf else None):
                     await granted
         except BaseException as error:
             self._give_up(door, program, granted)
-            if isinstance(error, TimeoutError):
-                said = "its time was up before its turn"
-                raise self._queue.refusal(said, "deadline", ahead=door.set.waiting) from None
-            raise
+            if not isinstance(error, TimeoutError):
+                raise
+            ahead = door.set.waiting
+            if patience_s < deadline_s:
+                said = f"its program has waited {patience_s:g} s"
+                raise self._queue.refusal(said, "queue_timeout", ahead=ahead) from None
+            said = "its time was up before its turn"
+            raise self._queue.refusal(said, "deadline", ahead=ahead) from None
 
     def _refuse_hopeless(self, door: _Door, wants: Wants) -> None:
         waiting, deadline_s = door.set.waiting, wants.deadline_s

@@ -22,7 +22,7 @@ def gate(most_waiting: int = 10, **rules: float) -> Gate:
     return Gate(Rule(**rules), queue, most_waiting=most_waiting, clock=Clock())
 
 
-def wants(key: str, tokens: int, **fields: float) -> Wants:
+def wants(key: str, tokens: int, **fields: float | None) -> Wants:
     return Wants(key, "tenant", 0.0, size=tokens * 4, **fields)  # type: ignore[arg-type]
 
 
@@ -127,6 +127,20 @@ async def test_a_deadline_that_passes_while_waiting_is_a_refusal() -> None:
         with pytest.raises(Overloaded, match="time was up"):
             async with door.turn("engine", POOL, wants("b", 6000, deadline_s=0.01)):
                 pass
+        assert door.sets()["engine"].waiting == 0
+
+
+@pytest.mark.parametrize(("deadline_s", "code"), [(None, "queue_timeout"), (0.005, "deadline")])
+async def test_a_turn_that_has_waited_as_long_as_it_may_is_refused(
+    deadline_s: float | None, code: str
+) -> None:
+    queue = Queue(QueueConfig(), Clock())
+    door = Gate(Rule(), queue, most_waiting=10, wait_s=0.01, clock=Clock())
+    async with door.turn("engine", POOL, wants("a", 6000)):
+        with pytest.raises(Overloaded) as refused:
+            async with door.turn("engine", POOL, wants("b", 6000, deadline_s=deadline_s)):
+                pass
+        assert refused.value.code == code
         assert door.sets()["engine"].waiting == 0
 
 
