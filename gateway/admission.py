@@ -68,7 +68,7 @@ class Queue:
 
     @property
     def gap_s(self) -> float:
-        """Seconds between the ends of two requests, as measured lately; 0 while unknown."""
+        """Seconds between the ends of two requests while any run; 0 while unknown."""
         return self._gap_s or 0.0
 
     def place(self, deadline_s: float | None = None) -> "Place":
@@ -133,6 +133,8 @@ class Queue:
             self._waiting.remove(waiting)
 
     def _start(self) -> None:
+        if not self._running:
+            self._ended_s = self._clock()  # while nothing ran, nothing could end
         self._running += 1
         self._idle.clear()
 
