@@ -2,10 +2,12 @@
 
 import asyncio
 import math
-from collections import deque
+from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import TypeAlias
 
 from gateway.config import QueueConfig
 from gateway.errors import Overloaded, Stopping
@@ -14,35 +16,44 @@ RETRY_MIN_S, RETRY_MAX_S = 1, 59  # AI SDK ignores a Retry-After of 60 s and mor
 RATE_WEIGHT = 0.1
 
 
+Rank: TypeAlias = tuple[int, int]
+"""Lower goes first."""
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
+    rank: Rank
     arrived_s: float
     admitted: asyncio.Future[None]
+
+
+_rank = attrgetter("rank")
 
 
 class Place:
     """A place among the running. Every request has one; a generator would cost it three times."""
 
-    __slots__ = ("_deadline_s", "_queue")
+    __slots__ = ("_deadline_s", "_queue", "_rank")
 
-    def __init__(self, queue: "Queue", deadline_s: float | None) -> None:
+    def __init__(self, queue: "Queue", deadline_s: float | None, rank: Rank) -> None:
         self._queue = queue
         self._deadline_s = deadline_s
+        self._rank = rank
 
     async def __aenter__(self) -> float:
-        return await self._queue.enter(self._deadline_s)
+        return await self._queue.enter(self._deadline_s, self._rank)
 
     async def __aexit__(self, *_: object) -> None:
         self._queue.leave()
 
 
 class Queue:
-    """First come, first served; bounded in what runs, in what waits and in how long it waits."""
+    """By rank, then first come, first served; bounded in what runs, what waits and for how long."""
 
     def __init__(self, config: QueueConfig, clock: Callable[[], float]) -> None:
         self._config = config
         self._clock = clock
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: list[_Waiting] = []  # in their order
         self._running = 0
         self._aside = 0
         self._idle = asyncio.Event()
@@ -63,15 +74,16 @@ class Queue:
 
     @property
     def oldest_s(self) -> float:
-        """How long the first of them has waited."""
-        return self._clock() - self._waiting[0].arrived_s if self._waiting else 0.0
+        """How long the one that waits longest has waited."""
+        now = self._clock()
+        return max((now - waiting.arrived_s for waiting in self._waiting), default=0.0)
 
     @property
     def gap_s(self) -> float:
-        """Seconds between the ends of two requests, as measured lately; 0 while unknown."""
+        """Seconds between the ends of two requests while any run; 0 while unknown."""
         return self._gap_s or 0.0
 
-    def place(self, deadline_s: float | None = None) -> "Place":
+    def place(self, deadline_s: float | None = None, rank: Rank = (0, 0)) -> "Place":
         """Hold a place among the running; gives the seconds waited.
 
         Raises:
@@ -79,12 +91,12 @@ class Queue:
                 longer than its client, who goes in `deadline_s`.
             Stopping: the gateway is shutting down.
         """
-        return Place(self, deadline_s)
+        return Place(self, deadline_s, rank)
 
-    async def enter(self, deadline_s: float | None) -> float:
+    async def enter(self, deadline_s: float | None, rank: Rank = (0, 0)) -> float:
         """Wait for a place; gives the seconds waited. Whoever has entered must leave."""
         arrived_s = self._clock()
-        await self._admitted(arrived_s, deadline_s)
+        await self._admitted(arrived_s, deadline_s, rank)
         return self._clock() - arrived_s
 
     def check(self) -> None:
@@ -101,17 +113,18 @@ class Queue:
     def _has_place(self) -> bool:
         return self.running < self._config.running and not self._waiting
 
-    async def _admitted(self, arrived_s: float, deadline_s: float | None) -> None:
+    async def _admitted(self, arrived_s: float, deadline_s: float | None, rank: Rank) -> None:
         self.check()
         if self._has_place:
             self._start()
             return
-        if deadline_s is not None and self.gap_s * (len(self._waiting) + 1) > deadline_s:
+        before = bisect_right(self._waiting, rank, key=_rank)
+        if deadline_s is not None and self.gap_s * (before + 1) > deadline_s:
             raise self.refusal("its turn would come after its deadline", "deadline")
         wait_s = self._config.wait_s
         is_late = deadline_s is not None and deadline_s < wait_s
-        waiting = _Waiting(arrived_s, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        waiting = _Waiting(rank, arrived_s, asyncio.get_running_loop().create_future())
+        insort(self._waiting, waiting, key=_rank)
         try:
             async with asyncio.timeout(deadline_s if is_late else wait_s):
                 await waiting.admitted
@@ -128,25 +141,28 @@ class Queue:
         # Admitted and cancelled in the same turn of the loop: the place must not be lost.
         if waiting.admitted.done() and not waiting.admitted.cancelled():
             if waiting.admitted.exception() is None:
-                self.leave()
+                self.leave(is_served=False)
         elif waiting in self._waiting:
             self._waiting.remove(waiting)
 
     def _start(self) -> None:
+        if not self._running:
+            self._ended_s = self._clock()  # while nothing ran, nothing could end
         self._running += 1
         self._idle.clear()
 
-    def leave(self) -> None:
-        """Give the place to the next."""
+    def leave(self, *, is_served: bool = True) -> None:
+        """Give the place to the next; who was not served has no part in the measured rate."""
         self._running -= 1
-        self._measure()
+        if is_served:
+            self._measure()
         self._let_in()
         if not self._running:
             self._idle.set()
 
     def _let_in(self) -> None:
         while self._waiting and self.running < self._config.running:
-            waiting = self._waiting.popleft()
+            waiting = self._waiting.pop(0)
             if not waiting.admitted.done():
                 waiting.admitted.set_result(None)
                 self._start()
@@ -189,7 +205,7 @@ class Queue:
         """Refuse newcomers and all that wait; true when the running ended within `timeout_s`."""
         self._closed = True
         while self._waiting:
-            waiting = self._waiting.popleft()
+            waiting = self._waiting.pop()
             if not waiting.admitted.done():
                 waiting.admitted.set_exception(
                     Stopping("the gateway is shutting down", headers=_RETRY_SOON)

@@ -7,7 +7,7 @@ from types import TracebackType
 import msgspec
 
 from engine.protocol import Engine
-from gateway.admission import Queue
+from gateway.admission import Queue, Rank
 from gateway.dispatch import Dispatch, Way
 from gateway.events import TurnEvent
 from gateway.gate import Wants
@@ -38,6 +38,13 @@ class Asked(msgspec.Struct, frozen=True):
     """How long its client waits, from now on."""
 
     @property
+    def rank(self) -> Rank:
+        """Its tier, then its own priority: lower goes first."""
+        priority = self.request.body.get("priority")
+        tier = TIERS.index(self.terms.tier(self.request.tier))
+        return tier, priority if isinstance(priority, int) else 0
+
+    @property
     def answer_id(self) -> str:
         """The id the client is told."""
         return self.entry.id
@@ -58,12 +65,12 @@ class Served(msgspec.Struct, frozen=True):
 class Service:
     """One request's session, place and events. Every request has one: a generator costs more."""
 
-    __slots__ = ("_asked", "_desk", "_events", "_is_placed", "_session")
+    __slots__ = ("_asked", "_desk", "_events", "_is_placed", "_is_served", "_session")
 
     def __init__(self, desk: "Desk", asked: Asked) -> None:
         self._desk = desk
         self._asked = asked
-        self._is_placed = False
+        self._is_placed = self._is_served = False
         self._events: AsyncGenerator[TurnEvent, None] | None = None
 
     async def __aenter__(self) -> Served:
@@ -80,6 +87,7 @@ class Service:
             dispatch, self._events = await desk.begin(asked, session, waited_s)
             # Awaited here: until it comes the engine may still be another one.
             first = await anext(self._events)
+            self._is_served = True
             if desk.shared is not None and session.home != before:
                 await desk.shared.keep_home(session)  # before the client can return
         except BaseException:
@@ -102,7 +110,7 @@ class Service:
                 await self._events.aclose()
         finally:
             if self._is_placed:
-                desk.queue.leave()
+                desk.queue.leave(is_served=self._is_served)
             desk.retention.left(session)
             desk.sessions.leave(session)
 
@@ -154,7 +162,7 @@ class Desk:
     async def admit(self, asked: Asked) -> float:
         """Wait for a place; gives the seconds waited. Whoever has it must leave the queue."""
         running, depth = self.queue.running, self.queue.depth
-        waited_s = await self.queue.enter(asked.deadline_s)
+        waited_s = await self.queue.enter(asked.deadline_s, asked.rank)
         self._metrics.queue_wait.observe(waited_s)
         current().admitted(waited_s)
         if waited_s >= NOTICED_S:
@@ -179,16 +187,14 @@ class Desk:
 
 
 def _wants(asked: Asked, session: Session, waited_s: float) -> Wants:
-    request, terms = asked.request, asked.terms
     left_s = None if asked.deadline_s is None else max(asked.deadline_s - waited_s, 0.0)
-    priority = request.body.get("priority")
     return Wants(
         key=session.key,
         tenant=session.tenant,
         started_s=session.started_s,
-        size=request.size,
-        rank=(TIERS.index(terms.tier(request.tier)), priority if isinstance(priority, int) else 0),
-        weight=terms.weight,
+        size=asked.request.size,
+        rank=asked.rank,
+        weight=asked.terms.weight,
         deadline_s=left_s,
     )
 

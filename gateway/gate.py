@@ -190,10 +190,10 @@ class Gate:
         waiting, deadline_s = door.set.waiting, wants.deadline_s
         if waiting > self._most_waiting:
             said = f"{self._most_waiting} programs wait already"
-            raise self._queue.refusal(said, "queue_full", ahead=waiting)
+            raise self._queue.refusal(said, "queue_full", ahead=waiting - 1)
         if deadline_s is not None and self._queue.gap_s * waiting > deadline_s:
             said = "its turn would come after its deadline"
-            raise self._queue.refusal(said, "deadline", ahead=waiting)
+            raise self._queue.refusal(said, "deadline", ahead=waiting - 1)
 
     def _give_up(self, door: _Door, program: Program, granted: asyncio.Future[None]) -> None:
         # Granted and cancelled in the same turn of the loop: what it holds must not be lost.

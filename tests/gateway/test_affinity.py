@@ -2,73 +2,145 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
+from gateway.identity import By
 from tests.parts.engine import ScriptedEngine
-from tests.parts.scripts import text, turn
+from tests.parts.scripts import call, text, turn
 from tests.parts.served import Answer, Served, served
 
-SESSIONS, TURNS, ENGINES = 16, 6, 4
+SESSIONS, TURNS = 16, 6
 HELLO = turn(text("Hel", "lo"))
 SYSTEM = {"role": "system", "content": "You are one of many agents. " * 40}
 
 
-def by_header(session: str) -> tuple[dict[str, object], dict[str, str]]:
-    return {}, {"x_session_id": session}
+OWN = {"type": "function", "function": {"name": "mine"}}
 
 
-def by_our_header(session: str) -> tuple[dict[str, object], dict[str, str]]:
-    return {}, {"x_roundhouse_session": session}
+@dataclass
+class Agent:
+    """A client that has one conversation, and notes which engine answered."""
+
+    number: int
+    said: list[dict[str, Any]] = field(default_factory=lambda: [SYSTEM, user("begin")])
+    told: str | None = None
+    """The last answer's id."""
+    homes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"session-{self.number}"
+
+    async def converse(self, it: Served, way: "Way") -> None:
+        for _ in range(TURNS):
+            await self.turn(it, way)
+
+    async def turn(self, it: Served, way: "Way") -> None:
+        fields, headers = way(self)
+        body = {"messages": self.said, **fields}
+        answer = await it.ask("POST", "/v1/chat/completions", body, **headers)
+        assert answer.status == 200
+        self.homes.append(answer.headers["x-roundhouse-engine"])
+        self.told, message = answer.json["id"], answer.json["choices"][0]["message"]
+        self.said.append(message)
+        calls = message.get("tool_calls") or []
+        results = [{"role": "tool", "tool_call_id": c["id"], "content": "4"} for c in calls]
+        self.said += results or [user("go on")]
 
 
-def by_body(session: str) -> tuple[dict[str, object], dict[str, str]]:
-    return {"session_id": session}, {}
+Way: TypeAlias = Callable[[Agent], tuple[dict[str, Any], dict[str, str]]]
 
 
-def by_cache_key(session: str) -> tuple[dict[str, object], dict[str, str]]:
-    return {"prompt_cache_key": session}, {}
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
 
 
-WAYS = [by_header, by_our_header, by_body, by_cache_key]
+def by_header(agent: Agent) -> tuple[dict[str, Any], dict[str, str]]:
+    return {}, {"x_session_id": agent.name}
+
+
+def by_our_header(agent: Agent) -> tuple[dict[str, Any], dict[str, str]]:
+    return {}, {"x_roundhouse_session": agent.name}
+
+
+def by_body(agent: Agent) -> tuple[dict[str, Any], dict[str, str]]:
+    return {"session_id": agent.name}, {}
+
+
+def by_cache_key(agent: Agent) -> tuple[dict[str, Any], dict[str, str]]:
+    return {"prompt_cache_key": agent.name}, {}
+
+
+def by_conversation(agent: Agent) -> tuple[dict[str, Any], dict[str, str]]:
+    """It sends only what is new: nothing else says whose it is."""
+    return {"conversation": {"id": agent.name}, "messages": [SYSTEM, agent.said[-1]]}, {}
+
+
+def by_response(agent: Agent) -> tuple[dict[str, Any], dict[str, str]]:
+    """It sends only what is new, as with the conversation."""
+    fields = {"previous_response_id": agent.told} if agent.told else {}
+    return {**fields, "messages": [SYSTEM, agent.said[-1]]}, {}
+
+
+def by_tool_call(agent: Agent) -> tuple[dict[str, Any], dict[str, str]]:
+    """All conversations read the same: only the ids of their calls are their own."""
+    return {"tools": [OWN]}, {}
+
+
+def by_prefix(agent: Agent) -> tuple[dict[str, Any], dict[str, str]]:
+    """It names nothing: its first question is what it has for itself."""
+    agent.said[1] = user(f"task {agent.number}")
+    return {}, {}
+
+
+WAYS: dict[Way, By] = {
+    by_header: "name",
+    by_our_header: "name",
+    by_body: "name",
+    by_cache_key: "cache_key",
+    by_conversation: "conversation",
+    by_response: "response",
+    by_tool_call: "tool_call",
+    by_prefix: "prefix",
+}
 """Every way in which a session can be recognised belongs in this list."""
+ANONYMOUS: frozenset[By] = frozenset({"response", "tool_call", "prefix"})
+"""What cannot be known of a session's first request."""
+
+
+def engine(name: str, way: Way) -> ScriptedEngine:
+    if way is not by_tool_call:
+        return ScriptedEngine(HELLO, name=name)
+    ids = (f"call_{name}{number:023x}" for number in range(SESSIONS * TURNS))
+    turns = [turn(call("mine", id=id), reason="tool_calls") for id in ids]
+    return ScriptedEngine(*turns, name=name)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_affinity_without_collapse(way: Any, at_once: bool) -> None:
-    engines = [ScriptedEngine(HELLO, name=name) for name in "abcd"]
-    async with served(*engines) as it, asyncio.timeout(60):
-        homes: dict[int, list[str]] = {number: [] for number in range(SESSIONS)}
+async def test_affinity_without_collapse(way: Way, at_once: bool) -> None:
+    agents = [Agent(number) for number in range(SESSIONS)]
+    async with served(*(engine(name, way) for name in "abcd")) as it, asyncio.timeout(60):
         if at_once:
-            await asyncio.gather(*(_converse(it, way, number, homes) for number in homes))
+            await asyncio.gather(*(agent.converse(it, way) for agent in agents))
         else:
             for _ in range(TURNS):
-                for number in homes:
-                    await _turn(it, way, number, homes)
-    pairs = [(a, b) for told in homes.values() for a, b in pairwise(told)]
-    requests = Counter(name for told in homes.values() for name in told)
+                for agent in agents:
+                    await agent.turn(it, way)
+        recognised = it.metric("sessions_recognised_total", by=WAYS[way])
+        begun = it.metric("sessions_recognised_total", by="new")
+    pairs = [pair for agent in agents for pair in pairwise(agent.homes)]
+    requests = Counter(name for agent in agents for name in agent.homes)
     assert len(pairs) == SESSIONS * (TURNS - 1)
     assert sum(a == b for a, b in pairs) / len(pairs) >= 0.99
     assert max(requests.values()) / requests.total() <= 0.30
-
-
-async def _converse(it: Served, way: Any, number: int, homes: dict[int, list[str]]) -> None:
-    for _ in range(TURNS):
-        await _turn(it, way, number, homes)
-
-
-async def _turn(it: Served, way: Any, number: int, homes: dict[int, list[str]]) -> None:
-    fields, headers = way(f"session-{number}")
-    said: list[dict[str, str]] = [SYSTEM, {"role": "user", "content": f"task {number}"}]
-    for count in range(len(homes[number])):
-        said.append({"role": "assistant", "content": "Hello"})
-        said.append({"role": "user", "content": f"go on {count}"})
-    body = {"messages": said, **fields}
-    answer = await it.ask("POST", "/v1/chat/completions", body, **headers)
-    homes[number].append(answer.headers["x-roundhouse-engine"])
+    assert begun == (SESSIONS if WAYS[way] in ANONYMOUS else 0)
+    assert recognised == requests.total() - begun, "by this way and by no other"
 
 
 async def test_a_new_session_goes_where_its_prompt_is_when_engines_are_alike() -> None:

@@ -144,6 +144,41 @@ async def test_a_turn_that_has_waited_as_long_as_it_may_is_refused(
         assert door.sets()["engine"].waiting == 0
 
 
+async def measured(gap_s: float) -> Gate:
+    """A gate behind which requests have ended so far apart."""
+    clock = Clock()
+    queue = Queue(QueueConfig(), clock)
+    for _ in range(3):
+        async with queue.place():
+            clock.now_s += gap_s
+    return Gate(Rule(), queue, most_waiting=10, clock=clock)
+
+
+async def test_who_would_wait_longer_than_its_client_is_refused_at_once() -> None:
+    door = await measured(gap_s=10.0)
+    patient = Agent(door, wants("b", 6000, deadline_s=10.5))
+    async with door.turn("engine", POOL, wants("a", 6000)), cancelled(patient):
+        assert door.sets()["engine"].waiting == 1, "its turn comes in ten seconds"
+        behind = Agent(door, wants("c", 6000, deadline_s=19.5))
+        async with cancelled(behind):
+            assert isinstance(behind.refused, Overloaded), "its turn would come in twenty"
+            assert (behind.refused.status, behind.refused.code) == (429, "deadline")
+            assert "after its deadline" in str(behind.refused)
+            assert behind.refused.headers["retry-after"] == "20"
+        assert door.sets()["engine"].waiting == 1
+        async with cancelled(Agent(door, wants("d", 6000, deadline_s=20.5))):
+            assert door.sets()["engine"].waiting == 2
+
+
+async def test_who_need_not_wait_is_let_in_however_short_its_deadline() -> None:
+    door = await measured(gap_s=10.0)
+    async with (
+        door.turn("engine", POOL, wants("a", 6000)),
+        door.turn("engine", POOL, wants("b", 100, deadline_s=9.5)) as held,
+    ):
+        assert held.waited_s == 0.0
+
+
 async def test_closing_sends_away_all_that_wait() -> None:
     door = gate()
     async with door.turn("engine", POOL, wants("a", 6000)):
@@ -167,7 +202,7 @@ async def test_a_refusal_tells_the_time_for_all_programs_that_wait() -> None:
         await last.run()
         assert isinstance(last.refused, Overloaded)
         assert last.refused.code == "queue_full"
-        assert last.refused.headers["retry-after"] == "5"  # at a turn a second, nothing measured
+        assert last.refused.headers["retry-after"] == "4"  # at a turn a second, nothing measured
 
 
 async def test_an_engine_of_unknown_size_lets_everybody_in() -> None:

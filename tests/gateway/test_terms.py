@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.access import ANYONE
 from gateway.config import GatewayConfig
 from tests.parts.engine import ScriptedEngine
 from tests.parts.redis_server import redis_server
@@ -75,6 +76,20 @@ async def test_a_session_that_goes_on_and_on_is_stopped(cap: dict[str, int], sai
         assert (stopped.status, stopped.error["code"]) == (400, "session_limit_exceeded")
         assert said in stopped.error["message"]
         assert f"gateway.sessions.caps.{next(iter(cap))}" in stopped.error["message"]
+        assert (await ask(it, session_id="another")).status == 200
+
+
+async def test_a_session_that_began_too_long_ago_is_stopped() -> None:
+    async with served(ScriptedEngine(HELLO), sessions={"caps": {"time_s": 3600}}) as it:
+        for _ in range(2):
+            assert (await ask(it, session_id="s")).status == 200
+        session = it.gateway.sessions.find(ANYONE, "s")
+        assert session is not None
+        session.started_s -= 3600
+        stopped = await ask(it, session_id="s")
+        assert (stopped.status, stopped.error["code"]) == (400, "session_limit_exceeded")
+        assert "3600 seconds" in stopped.error["message"]
+        assert "gateway.sessions.caps.time_s" in stopped.error["message"]
         assert (await ask(it, session_id="another")).status == 200
 
 
