@@ -18,9 +18,10 @@ Values and a passed-in clock only: no event loop, no engine. With C the pool and
 - Rotation: for a head that has waited `bound_s` any idle program makes room, the smallest first. As
   these have to be computed again, that may take `rotation` of the prefill rate and no more: with
   more programs than that lets take turns, waits grow, and the cache doesn't thrash.
-- Order of heads: those that have waited `bound_s`, the longest first; then by class, then the
-  tenant that holds least for its weight, then the program that started first; a second of waiting
-  beyond `grace_s` counts as `aging` seconds of an earlier start.
+- Order of heads: those that have waited `bound_s` before the others; then by class, then the tenant
+  that holds least for its weight, then the program that started first; a second of waiting beyond
+  `grace_s` counts as `aging` seconds of an earlier start. Of those that have waited `bound_s`, not
+  who started first but who waits longest.
 - Guard: turns of admitted programs that find less than half of their context cached say that the
   account is wrong, and the target falls; when nearly all is found it rises again.
 
@@ -291,8 +292,8 @@ class WorkingSet:
 
     def _order(self, head: Program, now: float) -> tuple[bool, tuple[int, int], float, float]:
         waited_s = now - head.since_s
-        if waited_s >= self.rule.bound_s:
-            return False, head.rank, 0.0, head.since_s
-        aged_s = self.rule.aging * max(0.0, waited_s - self.rule.grace_s)
         held = self._held[head.tenant] / head.weight
+        if waited_s >= self.rule.bound_s:
+            return False, head.rank, held, head.since_s
+        aged_s = self.rule.aging * max(0.0, waited_s - self.rule.grace_s)
         return True, head.rank, held, head.started_s - aged_s

@@ -119,11 +119,14 @@ async def test_a_key_gets_the_cache_by_its_weight(
     assert (admitted.count("heavy"), admitted.count("one")) == (places, 6 - places)
 
 
+@pytest.mark.parametrize("bound_s", [120.0, 5.0])
 @pytest.mark.parametrize("weight", [0.5, 1.0, 2.0, 3.0])
-def test_tenants_that_always_have_more_to_do_are_admitted_by_their_weights(weight: float) -> None:
-    """As long as nobody waits for the bound: from there on the longest waiting goes first."""
+def test_tenants_that_always_have_more_to_do_are_admitted_by_their_weights(
+    weight: float, bound_s: float
+) -> None:
+    """However long they wait."""
     weights = {"one": 1.0, "other": weight}
-    set_ = WorkingSet(Rule(target=1.0), 12 * 100)
+    set_ = WorkingSet(Rule(target=1.0, bound_s=bound_s), 12 * 100)
     running: list[Program] = []
     waiting, admitted = Counter[str](), Counter[str]()
     for moment in range(600):
