@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from benchmarks.servers import free_port
 from benchmarks.variants import ROOT, Launch, Place
 
 MODEL = "mock"
@@ -33,7 +34,7 @@ def smg(program: Path, place: Place, url: str) -> Launch:
     """SMG, the successor of SGLang's router (Rust)."""
     argv = [str(program), "launch", "--worker-urls", url, "--policy", "round_robin"]
     argv += ["--host", "127.0.0.1", "--port", str(place.port), "--log-level", "error"]
-    argv += ["--prometheus-port", str(place.port + 1), "--disable-tokenizer-autoload"]
+    argv += ["--prometheus-port", str(free_port()), "--disable-tokenizer-autoload"]
     return Launch([*argv, "--backend", "vllm"], dict(os.environ), place.port, "/health")
 
 
@@ -41,7 +42,7 @@ def vllm_router(program: Path, place: Place, url: str) -> Launch:
     """vllm-router (Rust)."""
     argv = [str(program), "--worker-urls", url, "--policy", "round_robin"]
     argv += ["--host", "127.0.0.1", "--port", str(place.port), "--log-level", "error"]
-    argv += ["--prometheus-port", str(place.port + 1)]
+    argv += ["--prometheus-port", str(free_port())]
     return Launch(argv, dict(os.environ), place.port, "/health")
 
 
