@@ -281,7 +281,9 @@ def create_app(gateway: Gateway) -> Front:
     for path in hot:
         pages.router.routes.append(Route(path, _elsewhere, methods=["POST"]))  # for 405 and its kin
     pages.include_router(models.routes(access, desk, int(time.time())))
-    pages.include_router(sessions.routes(access, gateway.sessions, gateway.timeline))
+    pages.include_router(
+        sessions.routes(access, gateway.sessions, gateway.timeline, gateway.shared)
+    )
     pages.include_router(
         status.routes(desk, gateway.registry, config.health_s, lambda: gateway.stopping)
     )

@@ -73,6 +73,11 @@ class SharedSessions:
             spent = msgspec.json.encode(_Spent(session.turns, session.tokens, began_s))
             await self.store.put(f"spent:{session.tenant}:{session.id}", spent, self.ttl_s)
 
+    async def ended(self, tenant: str, session: str) -> None:
+        """The session has ended; one that is named so again begins anew."""
+        if self.is_capped:
+            await self.store.put(f"spent:{tenant}:{session}", None, self.ttl_s)
+
     async def minted(self, identity: Identity, minted: str) -> None:
         """Tell the others whose tool call or answer this is, before its client can return."""
         key = _minted(identity.tenant, minted)

@@ -236,7 +236,10 @@ class Generation:
             await shared.minted(identity, event.id)
         if type(event) is not Finished:
             return
-        if (session := self._desk.sessions.find(identity.tenant, identity.session)) is not None:
+        session = self._desk.sessions.find(identity.tenant, identity.session)
+        if visited.visit.is_last or session is None:
+            await shared.ended(identity.tenant, identity.session)
+        else:
             await shared.keep_spent(session)
         if not identity.named:
             await shared.minted(identity, answer_id)

@@ -8,13 +8,16 @@ from fastapi import APIRouter, Request
 from gateway.access import Access
 from gateway.errors import BadRequest, NotFound
 from gateway.sessions import Session, Sessions
+from gateway.shared import SharedSessions
 from gateway.timeline import Entry, Timeline
 
 PAGE = 20
 MOST = 100
 
 
-def routes(access: Access, sessions: Sessions, timeline: Timeline) -> APIRouter:
+def routes(
+    access: Access, sessions: Sessions, timeline: Timeline, shared: SharedSessions | None = None
+) -> APIRouter:
     """The sessions API; each key sees its own sessions, and no other's."""
     router = APIRouter()
 
@@ -81,6 +84,7 @@ def routes(access: Access, sessions: Sessions, timeline: Timeline) -> APIRouter:
         tenant = await _tenant(access, request)
         if not sessions.end(tenant, session_id):
             raise _unknown(session_id)
+        await _tell_others(shared, tenant, session_id)
         timeline.forget(tenant, session_id)
         return {"id": session_id, "object": "session.deleted", "deleted": True}
 
@@ -99,6 +103,11 @@ def _told(session_id: str, session: Session | None, entries: Sequence[Entry]) ->
         "parent": session.parent if session is not None else next(parents, None),
         "data": [entry.told() for entry in entries],
     }
+
+
+async def _tell_others(shared: SharedSessions | None, tenant: str, session_id: str) -> None:
+    if shared is not None:
+        await shared.ended(tenant, session_id)
 
 
 async def _tenant(access: Access, request: Request) -> str:

@@ -95,6 +95,8 @@ async def test_without_its_store_a_gateway_goes_on_alone(redis: RedisServer) -> 
         assert one.metric("store_up") == 1
         await redis.kill()
         assert (await one.chat(session_id="t")).status == 200
+        await one.ask("DELETE", "/v1/sessions/s")
+        assert (await one.chat(session_id="s")).status == 200, "it begins anew"
         assert one.metric("store_up") == 0
         assert one.metric("store_local_total") > 0
 
