@@ -1,9 +1,11 @@
 """Every test of the gateway fails when its code blocks the event loop."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from blockbuster import blockbuster_ctx
+
+from tests.parts.redis_server import RedisServer, redis_server
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +18,10 @@ def no_blocking() -> Iterator[None]:
             function.can_block_in("gateway/keys.py", "read")  # at the start
             function.can_block_in("redis_server.py", {"redis_server", "start"})
         yield
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[RedisServer]:
+    """A store that gateways share."""
+    async with redis_server() as server:
+        yield server

@@ -8,19 +8,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.parts.engine import ScriptedEngine
-from tests.parts.redis_server import RedisServer, redis_server
+from tests.parts.redis_server import RedisServer
 from tests.parts.scripts import text, turn
 from tests.parts.served import Served, served
 from tests.parts.slow_line import SlowLine, slow_line
 
 HELLO = turn(text("Hel", "lo"))
 FOREVER_S = 3600.0
-
-
-@pytest.fixture
-async def redis() -> AsyncIterator[RedisServer]:
-    async with redis_server() as server:
-        yield server
 
 
 @asynccontextmanager

@@ -27,12 +27,6 @@ async def opened(config: StoreConfig) -> AsyncIterator[RedisStore]:
         await store.close()
 
 
-@pytest.fixture
-async def redis() -> AsyncIterator[RedisServer]:
-    async with redis_server() as server:
-        yield server
-
-
 @pytest.fixture(params=["memory", "redis"])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """Both kinds must keep the same promises."""

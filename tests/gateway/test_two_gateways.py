@@ -11,7 +11,7 @@ from gateway.sessions import Session
 from gateway.shared import SharedSessions
 from gateway.store import MemoryStore
 from tests.parts.engine import ScriptedEngine
-from tests.parts.redis_server import RedisServer, redis_server
+from tests.parts.redis_server import RedisServer
 from tests.parts.scripts import USAGE, call, text, turn
 from tests.parts.served import Served, served
 from tests.parts.tools import ScriptedTool, tools_service
@@ -20,12 +20,6 @@ HELLO = turn(text("Hel", "lo"))
 OWN = {"type": "function", "function": {"name": "mine"}}
 TOKENS = USAGE.prompt_tokens + USAGE.completion_tokens
 USER = {"role": "user", "content": "go"}
-
-
-@pytest.fixture
-async def redis() -> AsyncIterator[RedisServer]:
-    async with redis_server() as server:
-        yield server
 
 
 @asynccontextmanager
