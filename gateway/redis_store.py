@@ -104,7 +104,9 @@ def connect(config: StoreConfig) -> RedisStore:
         socket_timeout=config.timeout_s,
         socket_connect_timeout=config.timeout_s,
         retry=Retry(NoBackoff(), 0),  # who asks has an answer of its own
-        client_name="roundhouse-gateway",
+        # A name, and the third protocol, would cost every new connection answers to wait for, all
+        # within the time of its first step.
+        protocol=2,
         driver_info=None,  # or every new connection looks its own version up, on the disk
     )
     return RedisStore(client, config.prefix)

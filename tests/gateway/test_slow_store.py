@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from gateway.config import StoreConfig
+from gateway.redis_store import connect
 from tests.parts.engine import ScriptedEngine
 from tests.parts.redis_server import RedisServer
 from tests.parts.scripts import text, turn
@@ -81,3 +83,14 @@ async def test_what_is_kept_alone_serves_until_the_store_is_quick_again(redis: R
             assert (await one.chat(session_id="asks")).status == 200
         for number in range(3):
             assert len(await homes(f"again-{number}", one, other, one)) == 1
+
+
+async def test_a_new_connection_waits_for_no_answer_but_its_first_steps(redis: RedisServer) -> None:
+    """All of them had to come within the time of one step, or no connection would ever be made."""
+    async with slow_line(redis.folder / "redis.sock") as line, asyncio.timeout(20):
+        store = connect(StoreConfig(url=f"unix://{line.path}", timeout_s=30))
+        try:
+            assert await store.get("nothing") is None
+            assert line.asked == 1
+        finally:
+            await store.close()
