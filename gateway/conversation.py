@@ -106,14 +106,6 @@ def chain(seed: int, messages: Messages) -> list[int]:
     return digests
 
 
-def answered(tenant: str, messages: Messages) -> int | None:
-    """The digest of a conversation up to the last answer in it, if something comes behind one."""
-    for count in range(len(messages) - 1, 0, -1):
-        if has_role(messages[count - 1], "assistant"):
-            return chain(seed_of(tenant), messages[:count])[-1]
-    return None
-
-
 def link(before: int, message: object) -> int:
     """The chain's next digest."""
     if not isinstance(message, dict):

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import Literal, TypeAlias
@@ -50,6 +50,8 @@ class Claim(msgspec.Struct, frozen=True):
     found: tuple[str, By] | None = None
     """The session it goes on from and how that was found, if another gateway has served it."""
     messages: Messages = ()
+    digests: Sequence[int] = ()
+    """Of the conversation up to each message, where they have been made already."""
     choices: int = 1
 
 

@@ -6,10 +6,11 @@ another session of the same key.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.types import ToolCall
 from gateway.conversation import (
@@ -60,7 +61,7 @@ class Recognised(msgspec.Struct, frozen=True):
 
     identity: Identity
     claim: Claim
-    digests: list[int]
+    digests: Sequence[int]
     is_linked: bool
     """Whether this is the first that is seen of a sub-agent."""
 
@@ -94,12 +95,15 @@ class Recognition:
         """Whether a client can come back to the session without naming it."""
         return key in self._traces
 
-    def finds(self, claim: Claim) -> bool:
-        """Whether a request goes on from what was said to a session here."""
+    def look(self, claim: Claim) -> tuple[Claim, bool]:
+        """The claim, its digests made if need be, and whether it goes on from a session here."""
         if self._by_what_was_given(claim) is not None:
-            return True
+            return claim, True
+        if claim.conversation is not None or claim.cache_key is not None or not claim.messages:
+            return claim, False
         digests = chain(seed_of(claim.tenant), claim.messages)
-        return self._by_conversation(claim, digests)[0] is not None
+        found, _ = self._by_conversation(claim, digests)
+        return replace(claim, digests=digests), found is not None
 
     def forget(self, key: Key) -> None:
         """The session has ended."""
@@ -118,11 +122,11 @@ class Recognition:
 
     def recognise(self, claim: Claim) -> Recognised:
         """Find the session of a request, or begin one."""
-        digests: list[int] = []
+        digests = claim.digests
         session, by = self._by_what_is_said(claim)
         forked_from: Key | None = None
         if session is None and len(claim.messages) > 1:
-            digests = chain(seed_of(claim.tenant), claim.messages)
+            digests = digests or chain(seed_of(claim.tenant), claim.messages)
             found, forked_from = self._by_conversation(claim, digests)
             if found is not None:
                 session, by = found[1], "prefix"
@@ -161,7 +165,9 @@ class Recognition:
             return key[1], "response"
         return None
 
-    def _by_conversation(self, claim: Claim, digests: list[int]) -> tuple[Key | None, Key | None]:
+    def _by_conversation(
+        self, claim: Claim, digests: Sequence[int]
+    ) -> tuple[Key | None, Key | None]:
         """The session that stands where the request goes on, or the one it is a fork of."""
         messages = claim.messages
         answers = (at for at, message in enumerate(messages) if has_role(message, "assistant"))
@@ -182,7 +188,7 @@ class Recognition:
                 return key, None
         return None, None
 
-    def _asked_by(self, claim: Claim, key: Key, digests: list[int]) -> Key | None:
+    def _asked_by(self, claim: Claim, key: Key, digests: Sequence[int]) -> Key | None:
         whole = digests or chain(seed_of(claim.tenant), claim.messages)
 
         def fits(caller: Key) -> bool:
@@ -224,9 +230,9 @@ class Recognition:
         return trace
 
     def answered(self, request: Recognised, answer: Answered) -> int | None:
-        """The session's client is given an answer; from here it goes on.
+        """The session's client is given an answer; from here, by this digest, it goes on.
 
-        The digest of the conversation with the answer in it, if that is one.
+        None where calls are pending: what does not return with their results is a fork.
         """
         identity, messages = request.identity, request.claim.messages
         key = (identity.tenant, identity.session)
@@ -248,7 +254,7 @@ class Recognition:
         while len(trace.ends) > ENDS:
             self._ends.remove(trace.ends.popleft(), key)
         self._mint(key, trace, answer.id)
-        return here[-1] if answer.text is not None else None
+        return here[-1] if answer.text is not None and not answer.calls else None
 
     def _end(self, trace: Trace, request: Recognised) -> int:
         """The digest of the whole request, from where the last one ended if it goes on from there.

@@ -12,7 +12,7 @@ from itertools import islice
 import msgspec
 from msgspec.structs import replace
 
-from gateway.conversation import answered, returned_ids
+from gateway.conversation import has_role, returned_ids
 from gateway.identity import Claim, Identity
 from gateway.sessions import Session
 from gateway.store import Store
@@ -103,12 +103,17 @@ class SharedSessions:
             session := await self.store.get(_minted(tenant, claim.response))
         ):
             return replace(claim, found=(session.decode(), "response"))
-        if claim.conversation is not None or claim.cache_key is not None:
-            return claim  # they name it
-        end = answered(tenant, claim.messages)
+        end = _last_answer(claim)
         if end is not None and (session := await self.store.get(_end(tenant, end))):
             return replace(claim, found=(session.decode(), "prefix"))
         return claim
+
+
+def _last_answer(claim: Claim) -> int | None:
+    """The digest of the conversation up to the last answer in it, if something comes behind one."""
+    before_last = zip(claim.messages[:-1], claim.digests, strict=False)
+    answers = [end for message, end in before_last if has_role(message, "assistant")]
+    return answers[-1] if answers else None
 
 
 def _minted(tenant: str, minted: str) -> str:

@@ -28,7 +28,7 @@ class Visit:
         self._said = StringIO()
         self._is_answered = False
         self.end: int | None = None
-        """The digest of the conversation with the answer, once that is whole."""
+        """The digest of the conversation with the answer, once that is whole and calls nothing."""
         self.hear_text: Callable[[str], object] = self._said.write
         """Takes a piece of the answer: once a token, so it is the buffer's own method."""
         if not (self._is_chat and self._is_one):

@@ -54,9 +54,10 @@ class Door:
         return visit
 
     async def _named(self, claim: Claim) -> Claim:
-        if self.shared is None or claim.session is not None or self.recognition.finds(claim):
+        if self.shared is None or claim.session is not None:
             return claim
-        return await self.shared.found(claim)
+        claim, is_known = self.recognition.look(claim)
+        return claim if is_known else await self.shared.found(claim)
 
 
 def graded(request: ApiRequest, grant: Grant) -> ApiRequest:

@@ -118,6 +118,22 @@ async def test_a_conversation_goes_on_at_whichever_gateway(redis: RedisServer) -
     assert foreign.headers["x-roundhouse-session"] not in sessions
 
 
+async def test_a_fork_that_is_sent_while_calls_are_pending_is_a_session_of_its_own(
+    redis: RedisServer,
+) -> None:
+    calls = turn(call("mine", id="call-of-the-first"), reason="tool_calls")
+    function = {"name": "mine", "arguments": "{}"}
+    made = {"id": "call-of-the-first", "type": "function", "function": function}
+    told = {"role": "assistant", "content": None, "tool_calls": [made]}
+    fork = [USER, told, {"role": "user", "content": "something else"}]
+    async with two(redis, [ScriptedEngine(calls, HELLO)]) as (one, other), asyncio.timeout(20):
+        first = await one.chat(tools=[OWN], messages=[USER])
+        for gateway in (one, other):
+            forked = await gateway.chat(tools=[OWN], messages=fork)
+            name = "x-roundhouse-session"
+            assert forked.headers[name] != first.headers[name]
+
+
 async def test_an_answer_is_gone_on_from_at_the_other_gateway(redis: RedisServer) -> None:
     async with two(redis, [ScriptedEngine(HELLO)]) as (one, other), asyncio.timeout(20):
         first = await one.chat()
