@@ -41,6 +41,7 @@ def configure(options: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Replay, and print the table."""
     os.environ[STEP_VARIABLE] = "0"
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # the table goes to stdout
     asyncio.run(_run(args))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.apart import measured
-from benchmarks.commands import Command
+from benchmarks.commands import Command, publish
 from benchmarks.cores import Cores, layout, pin, usable
 from benchmarks.hop_peers import MODEL, PEERS, upstream
 from benchmarks.hop_report import DIRECT, STREAM, TURNS, WHOLE, Window, markdown
@@ -169,10 +169,7 @@ def _main(args: argparse.Namespace) -> None:
         "streams": f"{_STREAMS}, {_STREAM_TOKENS} tokens each, one every {_TICK_MS:g} ms",
     }
     text = markdown(windows, notes, facts)
-    if options.out is None:
-        sys.stdout.write(text)
-    else:
-        options.out.write_text(text)
+    publish(text, options.out)
 
 
 HOP = Command("hop", "what a gateway adds before a server met over HTTP", _configure, _main)

@@ -20,7 +20,7 @@ import msgspec
 from benchmarks import hop_peers, variants
 from benchmarks.apart import measured
 from benchmarks.arrivals import ArrivalPlan, ArrivalResult
-from benchmarks.commands import Command
+from benchmarks.commands import Command, publish
 from benchmarks.cores import Cores, layout, pin, usable
 from benchmarks.load import LoadPlan, LoadResult
 from benchmarks.machine import describe
@@ -151,10 +151,7 @@ def _main(args: argparse.Namespace) -> None:
         "request": f"streamed, {_TOKENS} tokens, each of a session of its own",
     }
     text = markdown(overload, facts)
-    if args.out is None:
-        sys.stdout.write(text)
-    else:
-        args.out.write_text(text)
+    publish(text, args.out)
     if not all(found.met for found in findings(overload)):
         sys.exit(1)
 

@@ -6,16 +6,20 @@ The clock of `benchmarks/agents/costs.py` is a model; this tells how far it is f
 import argparse
 import asyncio
 import json
-import sys
+import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.agents.costs import CARDS, MODELS, REACHED, Chunk, Clock, Costs
-from benchmarks.commands import Command, positive
+from benchmarks.commands import Command, positive, publish
 from benchmarks.machine import describe
 from benchmarks.tools_report import listing, table
 from benchmarks.variants import ROOT
+
+WRITTEN = 400
+"""Tokens that each sequence of a batch writes; a context grows by half of them in the mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", default=str(ROOT / "models" / "demo"), help="a folder or a hub id")
     add("--args", type=_mapping, default={}, help="arguments for vLLM, as a JSON object")
-    add("--kv-cache-gib", type=float, default=0.25, help="of the engine")
+    add("--kv-cache-gib", type=_gib, default=0.25, help="of the engine")
     add("--max-model-len", type=positive, help="of the engine; the model's by default")
     add(
         "--prompts", type=_prompts, default="64,256,256@512", help="list of TOKENS or TOKENS@BEFORE"
@@ -108,7 +112,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add("--decode", type=_batches, default="1x256,4x256", help="list of SEQUENCESxTOKENS")
     add("--sleep", action="store_true", help="put it to sleep, too, and wake it")
     add("--against", type=_modelled, metavar="CARD:MODEL", help="as `agents` models it: h200:8b")
-    add("--reached", choices=REACHED, default="assumed", help="its shares of the card's peaks")
+    add("--reached", choices=REACHED, help="its shares of the card's peaks; assumed by default")
     add("--out", type=Path, help="FILE.md; standard output if absent")
 
 
@@ -125,23 +129,34 @@ def _mapping(text: str) -> dict[str, object]:
 
 
 def _prompts(text: str) -> list[Prompt]:
-    return [Prompt(*_pair(part, "@")) for part in text.split(",")]
+    pairs = (part.partition("@") for part in text.split(","))
+    return [Prompt(positive(own), positive(before) if sign else 0) for own, sign, before in pairs]
 
 
 def _batches(text: str) -> list[Batch]:
-    pairs = [_pair(part, "x") for part in text.split(",")]
-    return [Batch(many, context) for many, context in pairs if _is_context(context, text)]
+    return [_batch(part) for part in text.split(",")]
 
 
-def _pair(part: str, sign: str) -> tuple[int, int]:
-    first, _, second = part.partition(sign)
-    return positive(first), positive(second) if second else 0
-
-
-def _is_context(context: int, text: str) -> bool:
-    if not context:
+def _batch(text: str) -> Batch:
+    sequences, sign, context = text.partition("x")
+    if not sign:
         raise argparse.ArgumentTypeError(f"{text}: say SEQUENCESxTOKENS, as in 16x2000")
-    return True
+    batch = Batch(positive(sequences), positive(context))
+    if batch.context <= WRITTEN // 2:
+        raise argparse.ArgumentTypeError(
+            f"{text}: each writes {WRITTEN} tokens; give contexts of more than {WRITTEN // 2}"
+        )
+    return batch
+
+
+def _gib(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: say GiB, above 0")
+    return size
 
 
 def _modelled(text: str) -> tuple[str, str]:
@@ -153,14 +168,17 @@ def _modelled(text: str) -> tuple[str, str]:
 
 
 def _main(args: argparse.Namespace) -> None:
-    # Below, because it loads vLLM, which the other benchmarks' clients do without.
+    if args.reached and not args.against:
+        raise SystemExit("--reached is of a modelled engine; say which with --against")
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # the report goes to stdout
+    # Below, because they load vLLM, which the other benchmarks' clients do without.
     from benchmarks.steps_play import Asked, NoRoomError, play
-    from engine.errors import StartFailed
+    from engine.errors import EngineError
 
     asked = Asked(args.model, args.args, args.kv_cache_gib, args.max_model_len, sleeps=args.sleep)
     try:
         timed, device = asyncio.run(play(asked, args.prompts, args.decode))
-    except (NoRoomError, StartFailed) as error:
+    except (NoRoomError, EngineError) as error:
         raise SystemExit(str(error)) from None
     clock = None
     facts = {
@@ -171,14 +189,12 @@ def _main(args: argparse.Namespace) -> None:
     }
     if args.against:
         card, model = args.against
-        costs = Costs(CARDS[card], MODELS[model], reached=REACHED[args.reached])
+        reached = args.reached or "assumed"
+        costs = Costs(CARDS[card], MODELS[model], reached=REACHED[reached])
         clock = costs.clock()
-        facts["modelled"] = f"{model} on {costs.cards} x {card}, shares of its peaks {args.reached}"
+        facts["modelled"] = f"{model} on {costs.cards} x {card}, shares of its peaks {reached}"
     text = markdown(timed, facts, clock)
-    if args.out is None:
-        sys.stdout.write(text)
-    else:
-        args.out.write_text(text)
+    publish(text, args.out)
 
 
 STEPS = Command("steps", "an engine's steps and sleep on this machine's card", _configure, _main)

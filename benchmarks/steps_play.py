@@ -11,14 +11,13 @@ from itertools import count
 
 from vllm.platforms import current_platform
 
-from benchmarks.steps import Batch, Nap, Prompt, Timed
+from benchmarks.steps import WRITTEN, Batch, Nap, Prompt, Timed
 from engine.config import EngineConfig
+from engine.errors import EngineError
 from engine.types import Call, Delta
 from engine.vllm.backend import VllmEngine
 
 _REPEATS = 3
-_WRITTEN = 400
-"""Tokens that each sequence of a batch writes; a context grows by half of them in the mean."""
 _SAID = 48
 _NAPS = 2  # host memory for the weights is taken for the first, and kept
 _SETTLED_S = 0.1  # after the last of a batch has begun
@@ -97,11 +96,10 @@ class Timer:
     async def batch(self, batch: Batch) -> float:
         """Seconds that a step takes while all of them decode, and nothing else runs.
 
-        Raises NoRoomError.
+        Raises NoRoomError and EngineError.
         """
-        length = max(batch.context - _WRITTEN // 2, 1)
-        asked = [self._ask(self._tokens(length), _WRITTEN) for _ in range(batch.sequences)]
-        all_arrivals = await asyncio.gather(*asked)
+        await self._decode(batch)  # warms up
+        all_arrivals = await self._decode(batch)
         begin_s = max(arrivals[0][0] for arrivals in all_arrivals) + _SETTLED_S
         end_s = min(arrivals[-1][0] for arrivals in all_arrivals)
         if end_s <= begin_s:
@@ -116,7 +114,19 @@ class Timer:
             for at_s, ids in arrivals
             if begin_s < at_s <= end_s
         )
-        return batch.sequences * (end_s - begin_s) / max(tokens, 1)
+        return batch.sequences * (end_s - begin_s) / tokens
+
+    async def _decode(self, batch: Batch) -> list[Arrivals]:
+        length = batch.context - WRITTEN // 2
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = [
+                    group.create_task(self._ask(self._tokens(length), WRITTEN))
+                    for _ in range(batch.sequences)
+                ]
+        except* EngineError as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in asked]
 
     async def nap(self) -> Nap:
         """Sleep, wake, and the same question before and after."""

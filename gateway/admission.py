@@ -30,23 +30,6 @@ class _Waiting:
 _rank = attrgetter("rank")
 
 
-class Place:
-    """A place among the running. Every request has one; a generator would cost it three times."""
-
-    __slots__ = ("_deadline_s", "_queue", "_rank")
-
-    def __init__(self, queue: "Queue", deadline_s: float | None, rank: Rank) -> None:
-        self._queue = queue
-        self._deadline_s = deadline_s
-        self._rank = rank
-
-    async def __aenter__(self) -> float:
-        return await self._queue.enter(self._deadline_s, self._rank)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._queue.leave()
-
-
 class Queue:
     """By rank, then first come, first served; bounded in what runs, what waits and for how long."""
 
@@ -83,18 +66,14 @@ class Queue:
         """Seconds between the ends of two requests while any run; 0 while unknown."""
         return self._gap_s or 0.0
 
-    def place(self, deadline_s: float | None = None, rank: Rank = (0, 0)) -> "Place":
-        """Hold a place among the running; gives the seconds waited.
+    async def enter(self, deadline_s: float | None, rank: Rank = (0, 0)) -> float:
+        """Wait for a place; gives the seconds waited. Whoever has entered must leave.
 
         Raises:
             Overloaded: too many wait already, or this request has waited too long, or would wait
                 longer than its client, who goes in `deadline_s`.
             Stopping: the gateway is shutting down.
         """
-        return Place(self, deadline_s, rank)
-
-    async def enter(self, deadline_s: float | None, rank: Rank = (0, 0)) -> float:
-        """Wait for a place; gives the seconds waited. Whoever has entered must leave."""
         arrived_s = self._clock()
         await self._admitted(arrived_s, deadline_s, rank)
         return self._clock() - arrived_s

@@ -32,9 +32,9 @@ def test_a_modelled_engine_stands_beside_it() -> None:
 
 
 def test_prompts_and_batches_are_lists() -> None:
-    args = asked("--prompts", "512,2048@16384", "--decode", "1x100,16x2000")
+    args = asked("--prompts", "512,2048@16384", "--decode", "1x256,16x2000")
     assert args.prompts == [Prompt(512), Prompt(2048, 16384)]
-    assert args.decode == [Batch(1, 100), Batch(16, 2000)]
+    assert args.decode == [Batch(1, 256), Batch(16, 2000)]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,8 @@ def test_prompts_and_batches_are_lists() -> None:
         (("--prompts", "0"), "'0' must be a whole number above 0"),
         (("--prompts", "12@x"), "'x' must be a whole number above 0"),
         (("--decode", "16"), "say SEQUENCESxTOKENS, as in 16x2000"),
+        (("--decode", "1x200"), "give contexts of more than 200"),
+        (("--kv-cache-gib", "-1"), "say GiB, above 0"),
         (("--args", "[]"), "say an object"),
         (("--args", "{"), "no JSON"),
         (("--against", "h200"), "say CARD:MODEL, one of h100, h200, l40s"),
@@ -54,3 +56,8 @@ def test_what_cannot_be_meant_is_refused(
     with pytest.raises(SystemExit):
         asked(*options)
     assert said in capsys.readouterr().err
+
+
+def test_shares_of_a_peak_are_of_a_modelled_engine() -> None:
+    with pytest.raises(SystemExit, match="say which with --against"):
+        STEPS.run(asked("--reached", "measured"))

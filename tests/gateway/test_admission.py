@@ -12,6 +12,7 @@ from gateway.admission import Queue
 from gateway.config import QueueConfig
 from gateway.errors import Overloaded, Stopping
 from tests.parts.clock import Clock
+from tests.parts.places import place
 
 NEVER_S = 3600.0
 AT_ONCE_S = 1e-9
@@ -42,7 +43,7 @@ class Visitor:
 
     async def visit(self) -> None:
         try:
-            async with self.queue.place() as self.waited_s:
+            async with place(self.queue) as self.waited_s:
                 self.inside = True
                 try:
                     await self.go.wait()
@@ -69,7 +70,7 @@ async def one_too_many(door: Queue) -> Overloaded:
 
 async def test_a_free_place_is_taken_at_once() -> None:
     door = queue()
-    async with door.place() as waited_s:
+    async with place(door) as waited_s:
         assert (door.running, door.depth, waited_s) == (1, 0, 0.0)
     assert door.running == 0
 
@@ -110,20 +111,20 @@ async def test_one_too_many_is_refused_and_told_when_to_come_again() -> None:
 
 async def test_without_room_to_wait_a_full_gateway_refuses() -> None:
     door = queue(waiting=0)
-    async with door.place():
+    async with place(door):
         with pytest.raises(Overloaded):
-            async with door.place():
+            async with place(door):
                 raise AssertionError("let in")
-    async with door.place():
+    async with place(door):
         assert door.running == 1
 
 
 async def test_who_has_waited_too_long_is_refused() -> None:
     door = queue(wait_s=AT_ONCE_S)
-    async with door.place():
+    async with place(door):
         async with asyncio.timeout(5):
             with pytest.raises(Overloaded, match="has waited") as caught:
-                async with door.place():
+                async with place(door):
                     raise AssertionError("let in")
         assert (caught.value.code, door.depth, door.running) == ("queue_timeout", 0, 1)
 
@@ -133,7 +134,7 @@ async def test_the_time_to_come_again_follows_the_measured_rate(gap_s: float, to
     clock = Clock()
     door = queue(waiting=1, clock=clock)
     for _ in range(3):
-        async with door.place():
+        async with place(door):
             clock.now_s += gap_s
     refused = await one_too_many(door)
     assert refused.headers["retry-after"] == str(told_s)
@@ -141,7 +142,7 @@ async def test_the_time_to_come_again_follows_the_measured_rate(gap_s: float, to
 
 async def test_a_cancelled_waiter_frees_its_room() -> None:
     door = queue(waiting=1)
-    async with door.place():
+    async with place(door):
         waiter = asyncio.create_task(Visitor(door).visit())
         await settle()
         waiter.cancel()
@@ -157,7 +158,7 @@ async def test_a_waiter_cancelled_in_the_moment_of_its_admission_gives_the_place
     door = queue()
     async with asyncio.TaskGroup() as group:
         async with AsyncExitStack() as held:
-            await held.enter_async_context(door.place())
+            await held.enter_async_context(place(door))
             unlucky = asyncio.create_task(Visitor(door).visit())
             heir = Visitor(door)
             group.create_task(heir.visit())
@@ -177,7 +178,7 @@ async def test_a_waiter_cancelled_in_the_moment_of_its_admission_gives_the_place
 async def test_a_place_is_given_back_when_its_holder_fails() -> None:
     door = queue()
     with pytest.raises(RuntimeError):
-        async with door.place():
+        async with place(door):
             raise RuntimeError
     assert door.running == 0
 
@@ -194,7 +195,7 @@ async def test_closing_refuses_newcomers_and_waiters_and_lets_the_running_end() 
         assert isinstance(waiter.refused, Stopping)
         assert running.inside and not closing.done()
         with pytest.raises(Stopping) as caught:
-            async with door.place():
+            async with place(door):
                 raise AssertionError("let in")
         assert caught.value.headers["retry-after"] == "1"
         running.go.set()
@@ -203,7 +204,7 @@ async def test_closing_refuses_newcomers_and_waiters_and_lets_the_running_end() 
 
 async def test_closing_tells_when_the_running_did_not_end_in_time() -> None:
     door = queue()
-    async with door.place():
+    async with place(door):
         assert await door.close(AT_ONCE_S) is False
     assert await door.close(AT_ONCE_S) is True
 

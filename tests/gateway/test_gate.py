@@ -13,6 +13,7 @@ from gateway.gate import Gate, Pass, Wants
 from gateway.program import Rule, Used
 from tests.gateway.test_admission import settle
 from tests.parts.clock import Clock
+from tests.parts.places import place
 
 POOL = 10_000
 
@@ -149,7 +150,7 @@ async def measured(gap_s: float) -> Gate:
     clock = Clock()
     queue = Queue(QueueConfig(), clock)
     for _ in range(3):
-        async with queue.place():
+        async with place(queue):
             clock.now_s += gap_s
     return Gate(Rule(), queue, most_waiting=10, clock=clock)
 

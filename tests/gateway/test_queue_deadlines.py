@@ -10,13 +10,14 @@ from gateway.admission import Queue
 from gateway.errors import Overloaded
 from tests.gateway.test_admission import queue, settle
 from tests.parts.clock import Clock
+from tests.parts.places import place
 
 
 async def measured(clock: Clock, gap_s: float) -> Queue:
     """A queue of one place whose requests have ended so far apart."""
     door = queue(clock=clock)
     for _ in range(3):
-        async with door.place():
+        async with place(door):
             clock.now_s += gap_s
     assert door.gap_s == pytest.approx(gap_s)
     return door
@@ -47,7 +48,7 @@ async def refusal(door: Queue, deadline_s: float) -> Overloaded | None:
 async def test_who_would_wait_longer_than_its_client_is_refused_at_once(before: int) -> None:
     door = await measured(Clock(), gap_s=4.0)
     turn_s = 4.0 * (before + 1)
-    async with door.place(), asyncio.TaskGroup() as group:
+    async with place(door), asyncio.TaskGroup() as group:
         those = [group.create_task(door.enter(None)) for _ in range(before)]
         await settle()
         refused = await refusal(door, turn_s - 0.5)
@@ -64,7 +65,7 @@ async def test_who_would_wait_longer_than_its_client_is_refused_at_once(before: 
 async def test_a_deadline_that_is_long_enough_gets_its_place() -> None:
     door = await measured(Clock(), gap_s=4.0)
     async with asyncio.timeout(5):
-        async with door.place():
+        async with place(door):
             patient = asyncio.create_task(door.enter(4.5))
             await settle()
             assert (patient.done(), door.depth) == (False, 1)
@@ -74,7 +75,7 @@ async def test_a_deadline_that_is_long_enough_gets_its_place() -> None:
 
 async def test_where_no_gap_is_measured_nobody_is_refused_by_it() -> None:
     door = queue()
-    async with door.place():
+    async with place(door):
         assert door.gap_s == 0.0
         assert await refusal(door, 3.0) is None
 
@@ -91,10 +92,10 @@ async def test_hours_without_a_request_say_nothing_of_how_long_one_waits() -> No
     clock = Clock()
     door = await measured(clock, gap_s=0.5)
     clock.now_s += 8 * 3600.0
-    async with door.place():
+    async with place(door):
         clock.now_s += 0.5
     assert door.gap_s == pytest.approx(0.5)
-    async with door.place():
+    async with place(door):
         assert await refusal(door, 60.0) is None
 
 
@@ -102,8 +103,8 @@ async def test_hours_after_the_first_request_say_nothing_either() -> None:
     clock = Clock()
     door = queue(clock=clock)
     for _ in range(2):
-        async with door.place():
+        async with place(door):
             clock.now_s += 0.5
         clock.now_s += 3600.0
-    async with door.place():
+    async with place(door):
         assert await refusal(door, 60.0) is None

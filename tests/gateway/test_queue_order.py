@@ -13,6 +13,7 @@ from tests.gateway.test_admission import queue, settle
 from tests.gateway.test_shares import file
 from tests.parts.clock import Clock
 from tests.parts.engine import ScriptedEngine
+from tests.parts.places import place
 from tests.parts.scripts import text, turn
 from tests.parts.served import Answer, served
 
@@ -24,10 +25,10 @@ async def let_in(door: Queue, ranks: list[Rank]) -> list[int]:
     order: list[int] = []
 
     async def visit(number: int, rank: Rank) -> None:
-        async with door.place(rank=rank):
+        async with place(door, rank=rank):
             order.append(number)
 
-    async with asyncio.TaskGroup() as group, door.place():
+    async with asyncio.TaskGroup() as group, place(door):
         for number, rank in enumerate(ranks):
             group.create_task(visit(number, rank))
             await settle()
@@ -44,9 +45,9 @@ def test_a_lower_rank_goes_first_and_of_one_rank_who_came_first(ranks: list[Rank
 async def test_only_who_goes_before_counts_against_a_deadline() -> None:
     clock = Clock()
     door = queue(clock=clock)
-    async with door.place():
+    async with place(door):
         clock.now_s += 10.0
-    async with asyncio.TaskGroup() as group, door.place():
+    async with asyncio.TaskGroup() as group, place(door):
         low = [group.create_task(door.enter(None, (2, 0))) for _ in range(3)]
         await settle()
         high = group.create_task(door.enter(15.0, (0, 0)))
@@ -61,7 +62,7 @@ async def test_only_who_goes_before_counts_against_a_deadline() -> None:
 async def test_the_end_of_what_was_not_served_does_not_tell_the_rate() -> None:
     clock = Clock()
     door = queue(running=2, clock=clock)
-    async with door.place():
+    async with place(door):
         clock.now_s += 10.0
         for _ in range(50):
             await door.enter(None)
@@ -72,7 +73,7 @@ async def test_the_end_of_what_was_not_served_does_not_tell_the_rate() -> None:
 async def test_the_oldest_is_the_one_that_waits_longest_whatever_its_rank() -> None:
     clock = Clock()
     door = queue(clock=clock)
-    async with asyncio.TaskGroup() as group, door.place():
+    async with asyncio.TaskGroup() as group, place(door):
         first = group.create_task(door.enter(None, (2, 0)))
         await settle()
         clock.now_s += 5.0
