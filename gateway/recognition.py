@@ -230,10 +230,7 @@ class Recognition:
         return trace
 
     def answered(self, request: Recognised, answer: Answered) -> int | None:
-        """The session's client is given an answer; from here, by this digest, it goes on.
-
-        None where calls are pending: what does not return with their results is a fork.
-        """
+        """The session's client is given an answer; from here, by this digest, it goes on."""
         identity, messages = request.identity, request.claim.messages
         key = (identity.tenant, identity.session)
         trace = self._trace(key, identity)
@@ -254,7 +251,7 @@ class Recognition:
         while len(trace.ends) > ENDS:
             self._ends.remove(trace.ends.popleft(), key)
         self._mint(key, trace, answer.id)
-        return here[-1] if answer.text is not None and not answer.calls else None
+        return here[-1] if answer.text is not None else None
 
     def _end(self, trace: Trace, request: Recognised) -> int:
         """The digest of the whole request, from where the last one ended if it goes on from there.

@@ -83,12 +83,13 @@ class SharedSessions:
         key = _minted(identity.tenant, minted)
         await self.store.put(key, identity.session.encode(), self.ttl_s)
 
-    async def stands(self, identity: Identity, end: int) -> None:
-        """Tell the others which conversation the session has come to, by its digest.
+    async def stands(self, identity: Identity, end: int, *, is_pending: bool) -> None:
+        """Tell the others which conversation the session has come to, by its digest, and whether
+        results are due: what goes on there without them is a fork.
 
         Where two have come to the same one it says nothing any more.
         """
-        key, session = _end(identity.tenant, end), identity.session.encode()
+        key, session = _end(identity.tenant, end, is_pending), identity.session.encode()
         before = await self.store.get(key)
         said = session if before in (None, session) else _NOBODY
         await self.store.put(key, said, self.ttl_s)
@@ -103,22 +104,25 @@ class SharedSessions:
             session := await self.store.get(_minted(tenant, claim.response))
         ):
             return replace(claim, found=(session.decode(), "response"))
-        end = _last_answer(claim)
-        if end is not None and (session := await self.store.get(_end(tenant, end))):
+        key = _gone_on_from(claim)
+        if key is not None and (session := await self.store.get(key)):
             return replace(claim, found=(session.decode(), "prefix"))
         return claim
 
 
-def _last_answer(claim: Claim) -> int | None:
-    """The digest of the conversation up to the last answer in it, if something comes behind one."""
-    before_last = zip(claim.messages[:-1], claim.digests, strict=False)
-    answers = [end for message, end in before_last if has_role(message, "assistant")]
-    return answers[-1] if answers else None
+def _gone_on_from(claim: Claim) -> str | None:
+    """Where the session stood that goes on behind the last answer of the conversation."""
+    messages = claim.messages
+    for at in range(min(len(messages), len(claim.digests)) - 1, 0, -1):
+        if has_role(messages[at - 1], "assistant"):
+            is_pending = has_role(messages[at], "tool")
+            return _end(claim.tenant, claim.digests[at - 1], is_pending)
+    return None
 
 
 def _minted(tenant: str, minted: str) -> str:
     return f"call:{tenant}:{minted}"
 
 
-def _end(tenant: str, end: int) -> str:
-    return f"end:{tenant}:{end:016x}"
+def _end(tenant: str, end: int, is_pending: bool) -> str:
+    return f"{'due' if is_pending else 'end'}:{tenant}:{end:016x}"

@@ -28,11 +28,16 @@ class Visit:
         self._said = StringIO()
         self._is_answered = False
         self.end: int | None = None
-        """The digest of the conversation with the answer, once that is whole and calls nothing."""
+        """The digest of the conversation with the answer, once that is whole."""
         self.hear_text: Callable[[str], object] = self._said.write
         """Takes a piece of the answer: once a token, so it is the buffer's own method."""
         if not (self._is_chat and self._is_one):
             self.hear_text = _ignore
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the client is to return with results of calls."""
+        return bool(self._calls)
 
     @property
     def said(self) -> str:

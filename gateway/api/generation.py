@@ -15,6 +15,7 @@ from gateway.api.door import Door, deadline_s, graded
 from gateway.api.exchange import TRACE_HEADER, Disconnected, Exchange
 from gateway.collecting import ChatBody, CompletionBody
 from gateway.config import GatewayConfig
+from gateway.conversation import is_opaque
 from gateway.desk import Asked, Desk, Served
 from gateway.errors import (
     BadRequest,
@@ -232,7 +233,7 @@ class Generation:
     async def _share(self, shared: SharedSessions, visited: Visited, event: TurnEvent) -> None:
         """Before the client can return, at whichever gateway."""
         identity, answer_id = visited.asked.identity, visited.asked.answer_id
-        if type(event) is ToolCall:
+        if type(event) is ToolCall and is_opaque(event.id, event.name):
             await shared.minted(identity, event.id)
         if type(event) is not Finished:
             return
@@ -244,7 +245,7 @@ class Generation:
         if not identity.named:
             await shared.minted(identity, answer_id)
         if not identity.named and (end := visited.visit.end) is not None:
-            await shared.stands(identity, end)
+            await shared.stands(identity, end, is_pending=visited.visit.is_pending)
 
     async def _count(self, visited: Visited, engine: str, event: Finished) -> None:
         usage = event.usage

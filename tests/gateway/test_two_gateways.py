@@ -134,6 +134,27 @@ async def test_a_fork_that_is_sent_while_calls_are_pending_is_a_session_of_its_o
             assert forked.headers[name] != first.headers[name]
 
 
+async def test_calls_that_all_conversations_number_alike_tell_nobody_apart(
+    redis: RedisServer,
+) -> None:
+    """Some models' ids begin anew in every conversation: there the conversation decides."""
+    calls = turn(call("mine", id="call_1"), reason="tool_calls")
+    function = {"name": "mine", "arguments": "{}"}
+    told = {
+        "role": "assistant",
+        "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+    }
+    back = {"role": "tool", "tool_call_id": "call_1", "content": "4"}
+    async with two(redis, [ScriptedEngine(calls, calls, HELLO)]) as (one, other):
+        async with asyncio.timeout(20):
+            name, asked = "x-roundhouse-session", ("this", "that")
+            questions = [{"role": "user", "content": content} for content in asked]
+            began = [await one.chat(tools=[OWN], messages=[ask]) for ask in questions]
+            went = [await other.chat(tools=[OWN], messages=[ask, told, back]) for ask in questions]
+    assert [answer.headers[name] for answer in went] == [answer.headers[name] for answer in began]
+    assert began[0].headers[name] != began[1].headers[name]
+
+
 async def test_an_answer_is_gone_on_from_at_the_other_gateway(redis: RedisServer) -> None:
     async with two(redis, [ScriptedEngine(HELLO)]) as (one, other), asyncio.timeout(20):
         first = await one.chat()
